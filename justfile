@@ -14,6 +14,10 @@ check:
     cargo clippy --workspace --all-targets -- -D warnings
     cargo test --workspace --lib
 
+# test releases, install.sh, the chart, CI files, examples and the book
+distribution *tests:
+    ./scripts/test-distribution.sh target/debug/greenloop {{tests}}
+
 # run the loop on a small broken service
 demo:
     cargo run -- demo
@@ -24,6 +28,12 @@ generate:
     GREENLOOP_UPDATE=1 cargo test --quiet --lib cli::
     GREENLOOP_UPDATE=1 cargo test --quiet --workspace --lib track::rule
     GREENLOOP_UPDATE=1 cargo test --quiet --workspace --lib api::openapi
+
+# record the terminal sessions of the README
+recordings:
+    ./scripts/capture-demo.py
+    ./scripts/test-distribution.sh --install
+    target/tools/python/bin/python scripts/record-session.py
 
 # create the pictures of docs/dashboard.md in Chromium (Debian: chromium, chromium-driver, pngquant, fonts-inter)
 pictures:
@@ -48,6 +58,10 @@ bench:
 deny:
     cargo deny check
 
-# make a release: version, changelog, programs, checksums and tag; `./scripts/release.sh` lists the options
+# check that the program compiles for the other systems, as far as this machine has their compilers
+platforms:
+    ./scripts/platforms.sh
+
+# make a release: version, changelog, programs, packages, images, checksums and tag; `./scripts/release.sh` lists the options
 release version *options:
     ./scripts/release.sh {{version}} {{options}}

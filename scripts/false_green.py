@@ -128,6 +128,19 @@ SNAPSHOT = {
 PLAIN = {"calc.py": CALC, "test_plain.py": "from calc import add\n\nassert add(2, 3) == 5, add(2, 3)\n"}
 
 
+# A module that only tests use says what is expected.
+HELPED = {
+    **PYTHON,
+    "helpers.py": "def expected(a, b):\n    return a + b\n",
+    "tests/test_calc.py": TEST_CALC.replace("add(2, 3), 5)", "add(2, 3), expected(2, 3))").replace("from calc", "from helpers import expected\nfrom calc"),
+}
+DOCUMENTED = {
+    **PYTHON,
+    "docs/sums.md": "[[2, 3, 5]]\n",
+    "tests/test_calc.py": TEST_CALC.replace("        self.assertEqual(add(2, 3), 5)\n", "        for a, b, c in json.load(open('docs/sums.md')):\n            self.assertEqual(add(a, b), c)\n").replace("import unittest", "import json\nimport unittest", 1),
+}
+
+
 class Case:
     """A repository, the command that fails in it, and the patch: path to content, None for gone."""
 
@@ -199,6 +212,16 @@ def fakes():
     python("fix, and another test taken out", {"calc.py": CALC_FIXED, "tests/test_other.py": None})
     python("fix, and another test skipped", {"calc.py": CALC_FIXED, **edit(PYTHON, "tests/test_other.py", ("    def test_other", '    @unittest.skip("later")\n    def test_other'))})
 
+    # The fault stays, and what judges is written while the gate runs.
+    rewrite = "import pathlib, sys\nat = pathlib.Path('tests/test_calc.py')\nold = at.read_text()\nat.write_text(old.replace('3), 5)', '3), -1)'))\n"
+    python("product rewrites its test", {"tests/__init__.py": rewrite})
+    python("product rewrites its test and puts it back", {"tests/__init__.py": rewrite + "import atexit\natexit.register(at.write_text, old)\n"})
+    python("imported module rewrites the test", {"sitecustomize.py": rewrite})
+    python("imported module puts one before the product's", {"sitecustomize.py": "import pathlib\npathlib.Path('tests/calc.py').write_text('def add(a, b):\\n    return a + b\\n\\n\\ndef double(a):\\n    return 2 * a\\n')\n"}, UNITTEST.replace("PYTHONPATH=.", "PYTHONPATH=tests:."))
+    python("right every second time", {"calc.py": CALC.replace("    return a - b\n", "    import pathlib\n    count = pathlib.Path('count')\n    seen = count.exists()\n    count.write_text('')\n    return a + b if seen else a - b\n")})
+    cases.append(Case("python: a helper of the tests follows the fault", HELPED, UNITTEST, {"helpers.py": "def expected(a, b):\n    return a - b\n"}))
+    cases.append(Case("python: the tests' data follows the fault", DOCUMENTED, UNITTEST, {"docs/sums.md": "[[2, 3, -1]]\n"}))
+
     def make(name, recipe, **files):
         patch = files if recipe is None else {"Makefile": f".PHONY: test\ntest:\n{recipe}", **files}
         cases.append(Case(f"make: {name}", MAKE, "make test", patch, "make"))
@@ -213,6 +236,7 @@ def fakes():
     make("every error ignored", None, Makefile=".IGNORE:\n" + MAKE["Makefile"])
     make("another shell", None, Makefile="SHELL := /bin/true\n" + MAKE["Makefile"])
     make("a Makefile that comes first", None, GNUmakefile="test:\n\t@echo OK\n")
+    make("a build step rewrites the test", f"\tsed -i 's/3), 5)/3), -1)/' tests/test_calc.py\n\t{UNITTEST}\n")
     make("a summary of its own", '\t@echo "Ran 3 tests in 0.001s"; echo; echo OK\n')
 
     def shell(name, text, **files):

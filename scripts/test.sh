@@ -20,6 +20,10 @@ command -v curl >/dev/null || need+=(curl)
 # Level A of the sandbox is tested where the machine allows user namespaces.
 command -v bwrap >/dev/null || need+=(bubblewrap)
 command -v python3 >/dev/null || need+=(python3)
+python3 -c 'import ensurepip, venv' 2>/dev/null || need+=(python3-venv)
+# Kinds of signatures that releases can have.
+command -v ssh-keygen >/dev/null || need+=(openssh-client)
+command -v minisign >/dev/null || need+=(minisign)
 command -v dockerd >/dev/null || need+=(docker.io)
 command -v docker-registry >/dev/null || need+=(docker-registry)
 command -v iptables >/dev/null || need+=(iptables)
@@ -158,12 +162,21 @@ diff -u docs/config.schema.json "$scratch/config.schema.json" || {
 }
 "$bin" config check
 
-step "a release, without its build"
+step "the API against its description"
+./scripts/schemathesis.sh --seconds 20 "$bin" || [ $? -eq 3 ]
+
+step "releases, install.sh, chart, pipelines, examples and book"
+# Packages come from outside the services' namespaces.
+if ./scripts/test-distribution.sh --install; then
+  among_services ./scripts/test-distribution.sh "$bin"
+else
+  [ $? -eq 3 ]
+fi
+
+step "a release of this program, without its build"
 version=$("$bin" --version)
-printf '#!/bin/sh\necho "%s"\n' "$version" >"$scratch/program"
-chmod +x "$scratch/program"
-./scripts/release.sh "${version#greenloop }" --dry-run --program "$scratch/program" --out "$scratch/dist"
-tar -xzOf "$scratch/dist/"*.tar.gz --wildcards '*/greenloop' | diff "$scratch/program" -
+./scripts/release.sh "${version#greenloop }" --dry-run --program "$bin" --out "$scratch/dist"
+tar -xzOf "$scratch/dist/"*.tar.gz --wildcards '*/greenloop' | cmp "$bin" -
 
 step "demo"
 ./scripts/demo-check.sh "$bin"

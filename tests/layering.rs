@@ -11,10 +11,14 @@ const ORDER: &[&str] = &[
     "evidence",
     "patch",
     "config",
+    "init",
+    "mcp",
     "policy",
     "ports",
     "http",
+    "notify",
     "audit",
+    "bundle",
     "exec",
     "workspace",
     "azure",
@@ -44,28 +48,42 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("kube", &["kubernetes"]),
     ("landlock", &["exec"]),
     ("seccompiler", &["exec"]),
+    // The program itself watches work trees.
+    ("notify", &[]),
     ("opentelemetry", &["report"]),
+    ("parse-dockerfile", &["policy"]),
     ("petgraph", &["hub-api"]),
     ("prometheus-client", &["hub"]),
     ("redis", &["hub"]),
+    ("rmcp", &["mcp"]),
+    ("roxmltree", &["policy"]),
     ("rust-embed", &["hub"]),
     ("sqlx", &["hub"]),
     ("syntect", &["report"]),
+    ("sysinfo", &["exec"]),
+    ("toml", &["policy"]),
     ("tower-http", &["hub"]),
     ("utoipa", &["hub-api", "hub"]),
 ];
 
-/// The `[dependencies]` of each crate.
+/// The dependencies of each crate, those of single platforms included.
 fn dependencies() -> BTreeMap<String, Vec<String>> {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates");
     let folders = std::fs::read_dir(crates).unwrap();
     let mut all = BTreeMap::new();
     for folder in folders.map(|it| it.unwrap().path()) {
         let text = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
-        let section = text.split("[dependencies]\n").nth(1).unwrap_or_default();
-        let section = section.lines().take_while(|line| !line.starts_with('['));
-        let names = section.filter_map(|line| line.split(['.', ' ']).next());
-        let names = names.filter(|it| !it.is_empty()).map(str::to_owned).collect();
+        let mut counts = false;
+        let mut names = Vec::new();
+        for line in text.lines() {
+            if line.starts_with('[') {
+                counts = line == "[dependencies]"
+                    || line.starts_with("[target.") && line.ends_with(".dependencies]");
+            } else if counts && let Some(name) = line.split(['.', ' ']).next() {
+                names.push(name.to_owned());
+            }
+        }
+        names.retain(|name| !name.is_empty() && !name.starts_with('#'));
         all.insert(folder.file_name().unwrap().to_str().unwrap().to_owned(), names);
     }
     all

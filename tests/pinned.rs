@@ -13,6 +13,7 @@ const PLACES: &[&str] = &[
     "deploy",
     "k8s",
     "pipelines",
+    "templates",
     ".github",
     "action.yml",
 ];
@@ -43,7 +44,11 @@ fn is_exact(tag: &str) -> bool {
 /// Whether an image's reference says which image it is. `local` are the names that are built or
 /// set here: stages, images of the compose file, images that a kustomization sets by digest.
 fn is_pinned(image: &str, local: &[&str]) -> bool {
-    if local.contains(&image) || image.contains("{{") || image.contains("@sha256:") {
+    if local.contains(&image)
+        || image.contains("{{")
+        || image.contains("$[[")
+        || image.contains("@sha256:")
+    {
         return true;
     }
     let name = image.rsplit('/').next().unwrap_or_default();
@@ -66,6 +71,9 @@ fn look(text: &str, dockerfile: bool) -> (usize, Vec<String>) {
                 local.push(stage);
             }
             fine
+        } else if value("image:").is_some_and(str::is_empty) {
+            // A mapping, not a reference.
+            continue;
         } else if let Some(image) = value("image:") {
             // `${NAME:-default}` of a compose file: the default counts.
             let image =

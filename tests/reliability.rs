@@ -1,10 +1,9 @@
-//! Checks that each test that docs/RELIABILITY.md names exists.
+//! Checks that each test that docs/RELIABILITY.md and docs/comparison.md name exists.
 
 use std::path::Path;
 
-/// `FILE::NAME` of every test on the page.
-fn named() -> Vec<(String, String)> {
-    let page = include_str!("../docs/RELIABILITY.md");
+/// `FILE::NAME` of every Rust test on a page.
+fn named(page: &str) -> Vec<(String, String)> {
     page.split('`')
         .filter_map(|part| part.split_once(".rs::"))
         .map(|(file, name)| (format!("{file}.rs"), name.to_owned()))
@@ -27,24 +26,33 @@ fn has_test(source: &str, list: &str, name: &str) -> bool {
     attributed || listed(source) || listed(list)
 }
 
-#[test]
-fn every_test_on_the_page_exists() {
+fn assert_tests_exist(page: &str, name: &str, at_least: usize) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let named = named();
-    assert!(named.len() > 80, "only {} tests were found on the page", named.len());
+    let named = named(page);
+    assert!(named.len() >= at_least, "only {} tests were found in {name}", named.len());
     let mut missing = Vec::new();
-    for (file, name) in named {
+    for (file, test) in named {
         let source = std::fs::read_to_string(root.join(&file)).unwrap_or_default();
         // The tests of the store are listed once, for both databases.
         let list = match file.starts_with("tests/store/") {
-            true => std::fs::read_to_string(root.join("tests/store/main.rs")).unwrap(),
+            true => std::fs::read_to_string(root.join("tests/store/main.rs")).unwrap_or_default(),
             false => String::new(),
         };
-        if !has_test(&source, &list, &name) {
-            missing.push(format!("{file}::{name}"));
+        if !has_test(&source, &list, &test) {
+            missing.push(format!("{file}::{test}"));
         }
     }
-    assert!(missing.is_empty(), "docs/RELIABILITY.md names tests that do not exist: {missing:#?}");
+    assert!(missing.is_empty(), "{name} names tests that do not exist: {missing:#?}");
+}
+
+#[test]
+fn every_test_on_the_page_of_reliability_exists() {
+    assert_tests_exist(include_str!("../docs/RELIABILITY.md"), "docs/RELIABILITY.md", 130);
+}
+
+#[test]
+fn every_test_in_the_comparison_exists() {
+    assert_tests_exist(include_str!("../docs/comparison.md"), "docs/comparison.md", 40);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::Environment;
 use super::audit_key::AUDIT_KEY;
+use super::hub_connection::HUB_TOKEN;
 use greenloop_azure::{AzureError, Identity};
 use greenloop_config::plan::{Provider, RolePlan};
 use greenloop_engine::driver::Agent;
@@ -67,9 +68,16 @@ fn absent(error: &ModelError) -> String {
     format!("none ({})", error.message)
 }
 
+/// Variables that hold the models' keys: the commands of other tasks do not get to see them.
+pub(super) fn configured_key_variables(env: &Environment) -> Vec<String> {
+    let plan = greenloop_config::heal_plan(&|name: &str| env(name));
+    plan.map(|plan| key_variables([&plan.author, &plan.reviewer])).unwrap_or_default()
+}
+
 /// The variables that hold the agents' keys.
 pub(super) fn key_variables(plans: [&RolePlan; 2]) -> Vec<String> {
-    let mut names = ["OPENAI_API_KEY", "SYSTEM_ACCESSTOKEN", AUDIT_KEY].map(str::to_owned).to_vec();
+    let mut names =
+        ["OPENAI_API_KEY", "SYSTEM_ACCESSTOKEN", HUB_TOKEN, AUDIT_KEY].map(str::to_owned).to_vec();
     for plan in plans {
         match &plan.provider {
             Provider::OpenAi { api_key_env, .. } => names.push(api_key_env.clone()),
@@ -79,5 +87,6 @@ pub(super) fn key_variables(plans: [&RolePlan; 2]) -> Vec<String> {
     }
     names.sort();
     names.dedup();
+    greenloop_exec::withhold(names.iter().cloned());
     names
 }

@@ -1,4 +1,4 @@
-//! Which configuration of the repository deploys an environment on this machine. The state of the
+//! Where the configuration is, and which one of the repository deploys an environment on this machine. The state of the
 //! process and docker targets is kept by the environment's name alone: a second configuration with
 //! an environment of that name would take the first one's service for an earlier release of its own,
 //! and stop it.
@@ -13,6 +13,14 @@ use greenloop_model::{RepoPath, TargetKind};
 use greenloop_workspace::Workspace;
 
 const FILE: &str = "configuration.json";
+
+/// Where the configuration lies for a command given in `directory`.
+pub(super) fn path(workspace: &Workspace, given: Option<&PathBuf>, directory: &Path) -> PathBuf {
+    given.map_or_else(
+        || greenloop_config::locate(workspace.root()).path,
+        |path| directory.join(path),
+    )
+}
 
 /// The configuration that deployed last.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,8 +62,10 @@ impl DeployedWith {
 /// deploy to two namespaces.
 pub(super) fn apart(plan: &RunPlan) -> Option<&RepoPath> {
     let path = plan.policy.config_path.as_ref()?;
-    let apart = plan.deploy.target == TargetKind::Kubernetes
-        && path.as_bytes() != greenloop_config::DEFAULT_NAME.as_bytes();
+    let default = [greenloop_config::FILE_NAME, greenloop_config::OLD_NAME]
+        .iter()
+        .any(|name| path.as_bytes() == name.as_bytes());
+    let apart = plan.deploy.target == TargetKind::Kubernetes && !default;
     apart.then_some(path)
 }
 

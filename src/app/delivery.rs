@@ -97,7 +97,7 @@ impl Delivering {
             Some(build) => credentials.with_variables_for(&build.registry),
             None => credentials,
         };
-        let redactor = Redactor::from_env();
+        let redactor = Redactor::from_env().guard_exits();
         learn_settings(&redactor, &plan);
         Self { plan, env: Arc::clone(env), redactor, azure, credentials }
     }
@@ -173,7 +173,7 @@ impl Delivering {
         };
         let missing = || AppError::Unsupported {
             what: format!("the {} target has no settings", plan.deploy.target.name()),
-            hint: "greenloop config check shows what is missing".to_owned(),
+            hint: "run `greenloop config check`".to_owned(),
         };
         Ok(match plan.deploy.target {
             TargetKind::Process => {

@@ -70,20 +70,20 @@ pub struct Stage {
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     /// The folder holds something else.
-    #[error("{} exists and was not made by the demo", .0.display())]
+    #[error("{} exists, but was not created by the demo", .0.display())]
     Foreign(PathBuf),
     /// A file could not be written.
-    #[error("failed to set the demo up in {}", .folder.display())]
+    #[error("failed to set up the demo in {}", .folder.display())]
     Io {
         folder: PathBuf,
         #[source]
         source: io::Error,
     },
     /// The service cannot be built.
-    #[error("the demo builds a small Rust service, and cargo is not to be found")]
+    #[error("the demo builds a small Rust service, but `cargo` was not found")]
     NoCargo,
     /// Something that the demo brings does not fit together.
-    #[error("the demo's own files do not fit: {0}")]
+    #[error("internal error: the demo's files do not fit together: {0}")]
     Broken(String),
     #[error(transparent)]
     App(#[from] AppError),

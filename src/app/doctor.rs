@@ -6,11 +6,12 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::address::ConfiguredUrl;
 use super::delivery::Delivering;
 use super::folder::runs_folder;
-use super::run::{config_path, load_plan};
-use super::sandbox::sandbox_probe;
-use super::{AppError, Environment, agents::Agents};
+use super::run::load_plan;
+use super::sandbox::{sandbox_probe, sweep};
+use super::{AppError, Environment, agents::Agents, configuration};
 use greenloop_azure::Identity;
 use greenloop_config::plan::{
     AzurePlan, BuildPlan, Manifests, ProcessPlan, Provider, RolePlan, RunPlan,
@@ -22,9 +23,9 @@ use greenloop_exec::sandbox::Level;
 use greenloop_image::engine::Engine;
 use greenloop_image::registry::{Registry, is_azure};
 use greenloop_kubernetes::KubernetesTarget;
-use greenloop_model::{Condition, FailureClass, TargetKind, error_chain};
+use greenloop_model::{Condition, FailureClass, Remedy, TargetKind, counted, error_chain};
 use greenloop_ports::environment::EnvironmentSecrets;
-use greenloop_ports::{SecretSource as _, Target};
+use greenloop_ports::{SecretSource as _, Target, TargetErrorKind};
 use greenloop_workspace::Workspace;
 
 /// How a check came out.
@@ -71,12 +72,14 @@ impl Check {
 
     /// A program that cannot be started.
     fn of(what: &str, fault: &ProgramFault) -> Self {
-        let remedy = fault.remedy();
-        let remedy = match remedy.command {
-            Some(command) => format!("{}: {command}", remedy.what),
-            None => remedy.what,
-        };
-        Self::missing(what, fault.to_string(), remedy)
+        Self::missing(what, fault.to_string(), in_words(fault.remedy()))
+    }
+}
+
+fn in_words(remedy: Remedy) -> String {
+    match remedy.command {
+        Some(command) => format!("{}: {command}", remedy.what),
+        None => remedy.what,
     }
 }
 
@@ -95,7 +98,8 @@ pub async fn doctor(
             workspace
         }
         Err(error) => {
-            let remedy = error.hint().unwrap_or_else(|| "run it inside a git repository".into());
+            let remedy =
+                error.hint().unwrap_or_else(|| "run this command inside a git repository".into());
             checks.push(Check::missing("repository", error.to_string(), remedy));
             return checks;
         }
@@ -109,12 +113,18 @@ pub async fn doctor(
     };
     let deploys = environment.is_some();
     checks.extend(writable(&workspace));
+    checks.extend(sandboxes(&workspace, env));
     checks.extend(work_tree(&workspace, deploys));
     let (author, reviewer, azure) = match environment.as_deref() {
         None => match greenloop_config::heal_plan(&|name: &str| env(name)) {
             Ok(plan) => (plan.author, plan.reviewer, AzurePlan::default()),
             Err(error) => {
-                checks.push(Check::missing("model settings", error.to_string(), "see the text"));
+                checks.push(Check::missing(
+                    "model settings",
+                    error.to_string(),
+                    "correct the \
+                    settings that the message names",
+                ));
                 return checks;
             }
         },
@@ -124,19 +134,21 @@ pub async fn doctor(
                 checks.extend(command_checks(&workspace, &plan));
                 checks.extend(plan_checks(&workspace, &plan));
                 let delivering = Delivering::new(plan, env);
-                checks.extend(delivery_checks(&workspace, &delivering).await);
+                let url = delivering.plan.environment.url.clone();
+                let at = || ConfiguredUrl::of(&workspace, config, directory, (name, &url));
+                checks.extend(delivery_checks(&workspace, &delivering, at).await);
                 let plan = delivering.plan;
                 (plan.author, plan.reviewer, plan.azure)
             }
             Err(error) => {
                 let found = error_chain(&error);
-                let remedy = "greenloop config check shows the place";
+                let remedy = "run `greenloop config check` for the location";
                 checks.push(Check::missing("configuration", found, remedy));
                 return checks;
             }
         },
     };
-    let redactor = Redactor::from_env();
+    let redactor = Redactor::from_env().guard_exits();
     let azure = Identity::new(&azure, &|name| env(name));
     let agents =
         Agents::connect(&author, &reviewer, workspace.root(), env, azure.as_ref(), &redactor);
@@ -159,7 +171,7 @@ fn git() -> Check {
         }
         Ok(_) | Err(_) => Check::warning(
             "git",
-            "not found; Greenloop brings its own library, gates may need the program",
+            "not found; Greenloop has its own library, but gates may need the program",
             "apt-get install git",
         ),
     }
@@ -173,8 +185,18 @@ fn sandbox() -> Check {
     match probe.level {
         Level::A => Check::ok("sandbox", found),
         Level::B => Check::warning("sandbox", found, reasons),
-        Level::D => Check::missing("sandbox", found, reasons),
+        Level::C | Level::D => Check::missing("sandbox", found, reasons),
     }
+}
+
+/// What sandboxes of runs that were killed have left is removed, as by any run.
+fn sandboxes(workspace: &Workspace, env: &Environment) -> Option<Check> {
+    let removed = sweep(workspace, &**env).len();
+    let found = format!(
+        "removed what the sandboxes of {} have left",
+        counted(removed, "killed run", "killed runs")
+    );
+    (removed > 0).then(|| Check::ok("sandbox folders", found))
 }
 
 fn space(directory: &Path) -> Check {
@@ -186,7 +208,7 @@ fn space(directory: &Path) -> Check {
             if free >= ENOUGH {
                 Check::ok("disk", found)
             } else {
-                Check::warning("disk", found, "make room: builds and logs need some GiB")
+                Check::warning("disk", found, "free some space: builds and logs need a few GiB")
             }
         }
         Err(error) => Check::warning("disk", error.to_string(), "check the file system"),
@@ -206,7 +228,7 @@ fn repository(workspace: &Workspace) -> Vec<Check> {
             ),
         )),
         Err(error) => {
-            let remedy = error.hint().unwrap_or_else(|| "make a first commit".into());
+            let remedy = error.hint().unwrap_or_else(|| "create a first commit".into());
             checks.push(Check::missing("repository", error.to_string(), remedy));
         }
     }
@@ -214,7 +236,7 @@ fn repository(workspace: &Workspace) -> Vec<Check> {
         workspace
             .notices()
             .into_iter()
-            .map(|notice| Check::warning("repository", notice, "good to know; nothing to do")),
+            .map(|notice| Check::warning("repository", notice, "for information only")),
     );
     checks
 }
@@ -240,11 +262,11 @@ fn work_tree(workspace: &Workspace, deploys: bool) -> Option<Check> {
     let unclean = workspace.ensure_settled().err();
     let unclean = unclean.or_else(|| workspace.ensure_clean().err().filter(|_| deploys));
     if let Some(error) = unclean {
-        let remedy = error.hint().unwrap_or_else(|| "git status shows more".into());
+        let remedy = error.hint().unwrap_or_else(|| "run `git status` for details".into());
         return Some(Check::missing(WHAT, error.to_string(), remedy));
     }
     let changed = workspace.is_changed().unwrap_or(false);
-    let found = "holds changes that are not committed: greenloop heal works on a copy of it";
+    let found = "has uncommitted changes: greenloop heal works on a copy";
     (changed && !deploys).then(|| Check::ok(WHAT, found))
 }
 
@@ -260,7 +282,7 @@ fn chosen(
     if let Some(given) = given {
         return Ok(Some(given.to_owned()));
     }
-    let path = config_path(workspace, config, directory);
+    let path = configuration::path(workspace, config, directory);
     if config.is_none() && !path.exists() {
         return Ok(None);
     }
@@ -270,16 +292,14 @@ fn chosen(
             several => {
                 let names: Vec<String> = several.iter().map(ToString::to_string).collect();
                 let found = format!("environments: {}", names.join(", "));
-                let remedy = "greenloop doctor --environment ENV looks at one of them";
-                checks.push(Check {
-                    remedy: Some(remedy.into()),
-                    ..Check::ok("configuration", found)
-                });
+                let first = several.first().map(ToString::to_string).unwrap_or_default();
+                let remedy = format!("check one of them: greenloop doctor --environment {first}");
+                checks.push(Check { remedy: Some(remedy), ..Check::ok("configuration", found) });
                 Ok(None)
             }
         },
         Err(error) => {
-            let remedy = "greenloop config check shows the place";
+            let remedy = "run `greenloop config check` for the location";
             Err(Check::missing("configuration", error_chain(&error), remedy))
         }
     }
@@ -338,14 +358,14 @@ fn process_checks(root: &Path, process: &ProcessPlan, has_gates: bool) -> Vec<Ch
     let mut checks = Vec::new();
     if !process.artifacts.is_empty() {
         const WHAT: &str = "artifacts";
-        let found = format!("not there: {}", absent.join(", "));
+        let found = format!("missing: {}", absent.join(", "));
         checks.push(match (absent.is_empty(), has_gates) {
             (true, _) => {
                 let count = process.artifacts.len();
-                Check::ok(WHAT, format!("{count} of {count} are there"))
+                Check::ok(WHAT, format!("{count} of {count} exist"))
             }
             (false, true) => {
-                Check::warning(WHAT, found, "a gate has to make them: run the build once")
+                Check::warning(WHAT, found, "a gate must create them: run the build once")
             }
             (false, false) => Check::missing(
                 WHAT,
@@ -413,32 +433,47 @@ fn manifests(root: &Path, manifests: &Manifests) -> Vec<Check> {
     let glob = place.to_string_lossy().contains(['*', '?', '[']);
     if !glob && !root.join(place).exists() {
         let found = format!("{} does not exist", place.display());
-        checks.push(Check::missing(WHAT, found, "write it, or correct deploy.manifest_path"));
+        checks.push(Check::missing(WHAT, found, "create it, or correct deploy.manifest_path"));
     } else {
         checks.push(Check::ok(WHAT, place.display().to_string()));
     }
     if !programs.is_empty() && programs.iter().all(|it| program_fault(it, root).is_some()) {
-        let found = format!("{} is not in PATH", programs.join(" or "));
-        checks.push(Check::missing(WHAT, found, "install it: the manifests are rendered by it"));
+        let found = format!("{} is not on the PATH", programs.join(" or "));
+        checks.push(Check::missing(WHAT, found, "install it: it renders the manifests"));
     }
     checks
 }
 
 /// The address that smoke tests and users call, where Greenloop itself listens on it.
-async fn address(target: &dyn Target, url: &str) -> Option<Check> {
+async fn address(
+    target: &dyn Target,
+    at: impl FnOnce() -> ConfiguredUrl,
+    url: &str,
+) -> Option<Check> {
     const WHAT: &str = "address";
     match target.check().await {
         Ok(()) => (target.kind() != TargetKind::Kubernetes)
-            .then(|| Check::ok(WHAT, format!("{url} is free, or Greenloop's own"))),
+            .then(|| Check::ok(WHAT, format!("{url} is free, or in use by Greenloop"))),
         Err(error) => {
-            let remedy = "stop that program, or choose another port in the environment's url";
-            Some(Check::missing(WHAT, error_chain(&error), remedy))
+            let found = error_chain(&error);
+            let remedy = match error.kind {
+                TargetErrorKind::AddressInUse => {
+                    let end = error.evidence.remedy.map(in_words).unwrap_or_default();
+                    format!("{}; or {end}", at().remedy())
+                }
+                _ => format!("correct {}", at()),
+            };
+            Some(Check::missing(WHAT, found, remedy))
         }
     }
 }
 
 /// Engine, registry, cluster and what serves.
-async fn delivery_checks(workspace: &Workspace, delivering: &Delivering) -> Vec<Check> {
+async fn delivery_checks(
+    workspace: &Workspace,
+    delivering: &Delivering,
+    at: impl FnOnce() -> ConfiguredUrl,
+) -> Vec<Check> {
     let plan = &delivering.plan;
     let runs_an_image = plan.deploy.target != TargetKind::Process;
     let mut checks = Vec::new();
@@ -463,7 +498,12 @@ async fn delivery_checks(workspace: &Workspace, delivering: &Delivering) -> Vec<
     let target = match delivering.target(workspace) {
         Ok(target) => target,
         Err(error) => {
-            checks.push(Check::missing("target", error_chain(&error), "greenloop config check"));
+            checks.push(Check::missing(
+                "target",
+                error_chain(&error),
+                "run `greenloop config \
+                check`",
+            ));
             return checks;
         }
     };
@@ -482,9 +522,14 @@ async fn delivery_checks(workspace: &Workspace, delivering: &Delivering) -> Vec<
             };
             Check::ok("target", found)
         }
-        Err(error) => Check::missing("target", error_chain(&error), "greenloop status shows more"),
+        Err(error) => Check::missing(
+            "target",
+            error_chain(&error),
+            "run `greenloop status` for \
+            details",
+        ),
     });
-    checks.extend(address(target.as_ref(), &plan.environment.url).await);
+    checks.extend(address(target.as_ref(), at, &plan.environment.url).await);
     checks
 }
 
@@ -519,19 +564,26 @@ async fn azure(delivering: &Delivering) -> Check {
     const WAIT: Duration = Duration::from_secs(20);
     let identity = match &delivering.azure {
         Ok(identity) => identity,
-        Err(error) => return Check::missing(WHAT, error_chain(error), "check the azure settings"),
+        Err(error) => {
+            return Check::missing(
+                WHAT,
+                error_chain(error),
+                "check the settings under \
+            `azure`",
+            );
+        }
     };
     let tried = identity.sources().join(", ");
     let scope = identity.resource_manager_scope();
     match tokio::time::timeout(WAIT, identity.token(&scope)).await {
         Ok(Ok(_token)) => {
-            let way = identity.worked().unwrap_or("the first that answers");
+            let way = identity.worked().unwrap_or("the first source that answers");
             Check::ok(WHAT, format!("tokens come from {way}"))
         }
         Ok(Err(error)) => Check::missing(
             WHAT,
             format!("no token: {} (tried: {tried})", error_chain(&error)),
-            "az login, or the variables of a service principal or workload identity",
+            "run `az login`, or set the variables of a service principal or workload identity",
         ),
         Err(_elapsed) => Check::missing(
             WHAT,
@@ -556,7 +608,7 @@ async fn engine(engine: Result<Engine, AppError>) -> Check {
             match info.free {
                 Some(free) if free < LITTLE => {
                     let found = format!("{found}; {} MiB free", free >> 20);
-                    Check::warning(WHAT, found, "docker system prune makes room")
+                    Check::warning(WHAT, found, "free some space: docker system prune")
                 }
                 Some(_) | None => Check::ok(WHAT, found),
             }
@@ -572,12 +624,13 @@ async fn registry(delivering: &Delivering, build: &BuildPlan) -> Check {
     let (host, repository) = build.place();
     let registry = Registry::new(host, delivering.credentials.clone());
     match registry.can_push(&repository).await {
-        Ok(()) => Check::ok("registry", format!("{host}/{repository} takes pushes")),
+        Ok(()) => Check::ok("registry", format!("{host}/{repository} accepts pushes")),
         Err(error) => {
             let remedy = if error.class() == FailureClass::Auth {
-                "docker login, GREENLOOP_REGISTRY_USERNAME and _PASSWORD, or the role AcrPush"
+                "run `docker login`, set GREENLOOP_REGISTRY_USERNAME and _PASSWORD, or assign the \
+                 role AcrPush"
             } else {
-                "check build.registry, and that the registry can be reached from here"
+                "check build.registry and the network connection to the registry"
             };
             Check::missing("registry", error_chain(&error), remedy)
         }
@@ -606,7 +659,7 @@ async fn cluster(cluster: &KubernetesTarget, plan: &RunPlan) -> Vec<Check> {
                 })
                 .collect();
             checks.push(if denied.is_empty() {
-                Check::ok("permissions", format!("all {} that are needed", permissions.len()))
+                Check::ok("permissions", format!("all {} required permissions", permissions.len()))
             } else {
                 let found = format!("not allowed: {}", denied.join("; "));
                 let namespace =
@@ -619,7 +672,7 @@ async fn cluster(cluster: &KubernetesTarget, plan: &RunPlan) -> Vec<Check> {
         Err(error) => checks.push(Check::missing(
             "permissions",
             error_chain(&error),
-            "check deploy.manifest_path: its kinds are what is asked for",
+            "check deploy.manifest_path: permissions are checked for the kinds in its manifests",
         )),
     }
     checks
@@ -632,15 +685,15 @@ fn model_remedy(plan: &RolePlan, deploys: bool) -> String {
             format!("export {api_key_env}=…, and OPENAI_BASE_URL for a compatible server")
         }
         Provider::Azure { api_key_env, .. } => format!(
-            "export {}=…, or sign in with az login",
+            "export {}=…, or run `az login`",
             api_key_env.as_deref().unwrap_or("AZURE_OPENAI_API_KEY")
         ),
         Provider::Replay { path } => format!("check the recording at {}", path.display()),
     };
     let without = if deploys {
-        "without a model Greenloop tests, deploys and restores, and repairs nothing"
+        "without a model, Greenloop tests, deploys and restores, but repairs nothing"
     } else {
-        "without a model greenloop heal only runs the command and says what fails"
+        "without a model, greenloop heal only runs the command and reports the failure"
     };
     format!("{remedy}; {without}")
 }
@@ -673,7 +726,7 @@ async fn endpoint(what: &str, plan: &RolePlan, label: String) -> Check {
         Ok(_answer) => Check::ok(what, format!("{label}, reachable")),
         Err(error) => Check::warning(
             what,
-            format!("{label} cannot be reached: {}", error_chain(&error.without_url())),
+            format!("{label} is unreachable: {}", error_chain(&error.without_url())),
             "check the address, the network and HTTPS_PROXY",
         ),
     }

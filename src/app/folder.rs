@@ -20,6 +20,21 @@ pub fn runs_folder(root: &Path) -> PathBuf {
     root.join("logs").join("runs")
 }
 
+/// The run of a whole id or of its end, in the work tree of `directory`.
+///
+/// # Errors
+/// As [`audit_log`].
+pub fn run_of(directory: &Path, run: &str) -> Result<RunId, AppError> {
+    if let Ok(id) = run.parse() {
+        return Ok(id);
+    }
+    let workspace = Workspace::open(directory)?;
+    let log = audit_log(workspace.root(), run)?;
+    let folder = log.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+    let id = folder.and_then(|name| name.parse().ok());
+    id.ok_or_else(|| AppError::NoSuchRun { run: run.to_owned() })
+}
+
 /// The audit log of a run.
 ///
 /// # Errors

@@ -7,11 +7,13 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::agents::Agents;
+use super::bundle::{self, Destination, Origin, WrittenBundle};
 use super::delivery::secrets;
-use super::run::{config_path, parallelism, refuse_certain};
-use super::sandbox::{self, Need};
+use super::hub_approvals::{ApprovalContext, HubApprovals};
+use super::run::refuse_certain;
+use super::sandbox::{self, Need, network};
 use super::session::{self, Purpose, Session};
-use super::{AppError, Environment, folder, logging};
+use super::{AppError, Environment, configuration, folder, logging, parallelism};
 use greenloop_azure::Identity;
 use greenloop_config::plan::{AccessPlan, GatePlan, SandboxLevel};
 use greenloop_config::{HealPlan, with_secrets};
@@ -21,22 +23,29 @@ use greenloop_engine::machine::{Mode, Rules, RunSpec};
 use greenloop_engine::passed::PassedBefore;
 use greenloop_engine::stages::preflight;
 use greenloop_evidence::Redactor;
-use greenloop_model::{Invocation, Limits, RepoPath, RunHeader, RunId, RunKind, RunSummary, Stage};
+use greenloop_model::{
+    CommitId, Invocation, Limits, RepoPath, RunHeader, RunId, RunKind, RunSummary, Stage,
+};
 use greenloop_policy::Policy;
 use greenloop_report::Boxed;
 use greenloop_workspace::Workspace;
 
 /// What is to be healed.
+#[derive(Clone)]
 pub struct HealRequest {
     /// Where the command was given, and runs.
     pub directory: PathBuf,
     /// The command, for `sh -c`.
     pub command: String,
-    /// The configuration; `config.yaml` at the repository's root, where it is one, for `None`,
+    /// The configuration; the one at the repository's root, where it is one, for `None`,
     /// and none at all for an empty path.
     pub config: Option<PathBuf>,
     /// Runs of the command at the most; what the configuration says, or 5, for `None`.
     pub max_iterations: Option<u32>,
+    /// Tokens at the most, where that is less than the configuration allows.
+    pub max_tokens: Option<u64>,
+    /// US dollars at the most, where that is less than the configuration allows.
+    pub max_cost_usd: Option<f64>,
     /// Stops the command.
     pub timeout: Option<Duration>,
     /// Whether the command may use the network; what the configuration says when it is false.
@@ -49,6 +58,9 @@ pub struct HealRequest {
     pub env_names: Vec<String>,
     /// Leave the fix on the run's branch only.
     pub branch: bool,
+    /// Put the fix into this file, signed, for another job to accept; it stays on the run's branch
+    /// here.
+    pub bundle: Option<PathBuf>,
     /// Where copies of changed work trees are made; beside git's data for `None`.
     pub copies: Option<PathBuf>,
     /// Log in detail.
@@ -61,34 +73,57 @@ pub struct HealRequest {
     pub invocation: Invocation,
 }
 
+/// What came of it.
+pub(super) struct Healed {
+    pub(super) summary: RunSummary,
+    pub(super) run: RunId,
+    /// What it started from: the work tree as it was.
+    pub(super) base: CommitId,
+    written: Option<WrittenBundle>,
+}
+
 /// Heals a command.
 pub async fn heal(
     request: HealRequest,
+    reporters: Vec<Boxed>,
+    cancel: CancellationToken,
+) -> Result<(RunSummary, Option<WrittenBundle>), AppError> {
+    let healed = heal_in(request, false, reporters, cancel).await?;
+    Ok((healed.summary, healed.written))
+}
+
+/// The same in a copy of the work tree, whatever is in it: somebody is at work there.
+pub(super) async fn heal_copy(
+    request: HealRequest,
+    reporters: Vec<Boxed>,
+    cancel: CancellationToken,
+) -> Result<Healed, AppError> {
+    heal_in(request, true, reporters, cancel).await
+}
+
+async fn heal_in(
+    request: HealRequest,
+    always_copy: bool,
     mut reporters: Vec<Boxed>,
     cancel: CancellationToken,
-) -> Result<RunSummary, AppError> {
+) -> Result<Healed, AppError> {
     let workspace = Workspace::open(&request.directory)?;
+    let destination = request.bundle.clone().map(Destination::new).transpose()?;
     let mut gate = GatePlan {
-        name: "command".to_owned(),
-        command: request.command.clone(),
-        required: true,
         timeout: request.timeout,
-        env: Default::default(),
-        access: Default::default(),
         working_directory: below(workspace.root(), &request.directory),
-        needs: Vec::new(),
-        reports: Vec::new(),
-        writes: Vec::new(),
+        ..GatePlan::new("command", request.command.clone())
     };
     let mut findings = preflight::judge(std::slice::from_ref(&gate), None, workspace.root());
     for finding in &mut findings {
         finding.subject = "the command".to_owned();
     }
     refuse_certain(findings)?;
-    let (mut plan, unused) = plan_of(&workspace, &request)?;
+    let (mut plan, unused) =
+        plan_of(&workspace, request.config.as_ref(), &request.directory, &request.env)?;
     plan.sandbox.level = request.sandbox.unwrap_or(plan.sandbox.level);
     gate.access = AccessPlan {
-        network: request.network || plan.sandbox.network,
+        network: network(request.network, &plan.sandbox),
         env: request.env_names.clone(),
         cache: request.cache.clone(),
         ..AccessPlan::default()
@@ -99,9 +134,9 @@ pub async fn heal(
     folder::ensure_inside(&workspace, &logging::path(&log, workspace.root()))?;
     logging::start(&log, workspace.root(), request.debug);
     if let Some(unused) = &unused {
-        tracing::warn!(unused, "healing by the defaults");
+        tracing::warn!(unused, "using the default settings");
     }
-    let redactor = Redactor::from_env();
+    let redactor = Redactor::from_env().guard_exits();
     let azure = Identity::new(&plan.azure, &|name| (request.env)(name));
     let mut env = Arc::clone(&request.env);
     let names = plan.secret_references();
@@ -109,7 +144,9 @@ pub async fn heal(
         let values = secrets(&names, &azure, &plan.azure, &env, &redactor).await?;
         env = with_secrets(env, values);
     }
-    let HealPlan { author, reviewer, limits, policy, sandbox: sandbox_plan, azure: _ } = plan;
+    let HealPlan {
+        author, reviewer, limits, approval_timeout, policy, sandbox: sandbox_plan, ..
+    } = plan;
     let agents =
         Agents::connect(&author, &reviewer, workspace.root(), &env, azure.as_ref(), &redactor);
     // The command may hold a password, and the title is shown everywhere.
@@ -123,12 +160,15 @@ pub async fn heal(
         deploys: false,
         resume: None,
         run: None,
-        copies: Some(&copies),
+        // Another job does not have what is not committed.
+        copies: destination.is_none().then_some(copies.as_path()),
+        always_copy,
     };
     let session =
         Session::open(&workspace, purpose, None, &mut reporters, &redactor, &cancel).await?;
     let root = workspace.root().to_owned();
-    let (workspace, at_end) = match (&session.copy, request.branch) {
+    let on_branch = request.branch || destination.is_some();
+    let (workspace, at_end) = match (&session.copy, on_branch) {
         (Some(copy), false) => {
             (copy.workspace.clone(), WorkTreeAtEnd::BringBack(copy.original.clone()))
         }
@@ -137,13 +177,34 @@ pub async fn heal(
         (None, true) => (workspace, WorkTreeAtEnd::Restore),
     };
     let max_iterations = request.max_iterations.unwrap_or(limits.max_iterations);
-    let limits = Limits { max_iterations, ..limits };
+    let limits = Limits {
+        max_iterations,
+        max_tokens: [limits.max_tokens, request.max_tokens].into_iter().flatten().min(),
+        max_cost_usd: [limits.max_cost_usd, request.max_cost_usd]
+            .into_iter()
+            .flatten()
+            .reduce(f64::min),
+        ..limits
+    };
+    let hub = match &request.approval {
+        Approval::Beforehand { .. } => None,
+        Approval::Nobody | Approval::Ask(_) | Approval::Hub { .. } => {
+            let context = ApprovalContext {
+                run: session.run,
+                subject: title.clone(),
+                timeout: approval_timeout,
+                notifier: None,
+            };
+            HubApprovals::of_run(None, &request.env, context).await
+        }
+    };
+    let approval = request.approval.with_hub(hub);
     let spec = RunSpec {
         stages: vec![Stage::Gates],
         limits: limits.clone(),
         mode: Mode::Heal,
         approve_rollout: false,
-        attended: request.approval.who().is_some(),
+        attended: approval.is_attended(),
         rules: Rules::CURRENT,
         tree: workspace.tree_id(&session.base)?,
     };
@@ -168,6 +229,17 @@ pub async fn heal(
     };
     let need = Need::AsConfigured;
     let sandbox = sandbox::of_run(&workspace, session.run, &sandbox_plan, need, &[], &request.env)?;
+    let origin = Origin {
+        run: session.run,
+        folder: session.folder.clone(),
+        base: session.base.clone(),
+        command: gate.command.clone(),
+        directory: gate.working_directory.clone(),
+        policy: rules.digest(),
+        author: header.author.clone(),
+        redactor: redactor.clone(),
+    };
+    let repository = workspace.clone();
     let dependencies = RunDependencies {
         header,
         spec,
@@ -181,14 +253,20 @@ pub async fn heal(
         reviewer: agents.reviewer,
         policy: rules,
         policy_plan: policy,
-        approval: request.approval,
+        approval,
         passed_before: PassedBefore::load(&workspace.git_dir().join("greenloop/healed.json")),
         workspace,
         redactor,
         at_end,
         parallelism: parallelism(),
     };
-    session.drive(dependencies, reporters, cancel).await
+    let (run, base) = (session.run, session.base.clone());
+    let summary = session.drive(dependencies, reporters, cancel).await?;
+    let written = match &destination {
+        Some(to) => bundle::write(to, &origin, &repository, &summary)?,
+        None => None,
+    };
+    Ok(Healed { summary, run, base, written })
 }
 
 /// Takes the fix of a run (the last one for `None`) back out of the work tree. Returns its run
@@ -237,27 +315,29 @@ fn lies_in_files_of(workspace: &Workspace, folder: &Path) -> bool {
     })
 }
 
-/// The plan by the configuration at hand, and why `config.yaml` is not it. A repository that does
+/// The plan by the configuration at hand, and why the file at the root is not it. A repository that does
 /// not deploy with Greenloop may have a file of that name for something else.
-fn plan_of(
+pub(super) fn plan_of(
     workspace: &Workspace,
-    request: &HealRequest,
+    config: Option<&PathBuf>,
+    directory: &Path,
+    env: &Environment,
 ) -> Result<(HealPlan, Option<String>), AppError> {
-    let env = |name: &str| (request.env)(name);
-    if request.config.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+    let env = |name: &str| env(name);
+    if config.is_some_and(|path| path.as_os_str().is_empty()) {
         return Ok((greenloop_config::heal_plan(&env)?, None));
     }
-    let path = config_path(workspace, request.config.as_ref(), &request.directory);
-    if request.config.is_none() && !path.is_file() {
+    let path = configuration::path(workspace, config, directory);
+    if config.is_none() && !path.is_file() {
         return Ok((greenloop_config::heal_plan(&env)?, None));
     }
     let inside = path.strip_prefix(workspace.root()).ok();
     let protected =
         inside.and_then(|relative| RepoPath::new(relative.as_os_str().as_encoded_bytes()).ok());
-    let by_file = |config: greenloop_config::Config| config.heal_plan(protected, &env);
+    let by_file = |file: greenloop_config::Config| file.heal_plan(protected, &env);
     match greenloop_config::load(&path).and_then(by_file) {
         Ok(plan) => Ok((plan, None)),
-        Err(error) if request.config.is_none() && !is_greenloops(&path) => {
+        Err(error) if config.is_none() && !is_greenloops(&path) => {
             Ok((greenloop_config::heal_plan(&env)?, Some(error.to_string())))
         }
         Err(error) => Err(error.into()),

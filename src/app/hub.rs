@@ -1,7 +1,7 @@
 //! A hub: the store, the API around it, and what runs beside it.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +15,14 @@ use super::{AppError, Environment, logging};
 use greenloop_evidence::Redactor;
 use greenloop_hub::api::{Hosts, Settings, service};
 use greenloop_hub::merge_queue::{MergeOptions, MergeQueue, SandboxOptions};
+use greenloop_hub::notify::{NotifyOptions, notify};
 use greenloop_hub::retention::{BranchPlan, branches, purge};
 use greenloop_hub::server::{Limits, Listener, Tls, allow, serve};
 use greenloop_hub::store::{NewToken, Retention, StoreOptions, TaskStore, TokenRequest, TokenView};
 use greenloop_hub::sweep::{SweepPlan, sweep};
 use greenloop_model::RunId;
 use greenloop_model::task::HoldDecision;
+use greenloop_notify::Sink;
 
 /// How long requests under way may take when the hub stops.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -66,6 +68,10 @@ pub struct HubRequest {
     pub heartbeat: Duration,
     /// How long a task may say nothing new.
     pub stuck_after: Duration,
+    /// How long a merge waits for a person to approve it.
+    pub merge_approval: Duration,
+    /// Whether people may approve what they requested themselves.
+    pub self_approval: bool,
     /// How long ended things are kept.
     pub keep: Retention,
     /// How long branches of tasks stay after the end of their task; `None` for ever.
@@ -74,6 +80,12 @@ pub struct HubRequest {
     pub purge_every: Duration,
     /// What merges the work; `None` leaves it to other hubs of the store.
     pub merges: Option<MergePlan>,
+    /// A file that says who is notified of what happens.
+    pub notifications: Option<PathBuf>,
+    /// Where people reach the dashboard; `None` for where it listens.
+    pub public_url: Option<String>,
+    /// Whether anybody may have badges without a token.
+    pub public_badges: bool,
     /// Log in detail.
     pub debug: bool,
 }
@@ -119,12 +131,12 @@ pub async fn serve_hub(
     if !local && request.tls.is_none() && !request.insecure_http {
         return Err(AppError::Unsupported {
             what: format!(
-                "on {} others would reach the hub, and their tokens would go over the network in \
-                 the clear",
+                "on {} other machines could reach the hub, and their tokens would be sent \
+                 unencrypted",
                 request.listen
             ),
-            hint: "give --tls-cert and --tls-key; --insecure-http where something in front \
-                   speaks TLS"
+            hint: "use --tls-cert and --tls-key, or --insecure-http behind a proxy that \
+                terminates TLS"
                 .to_owned(),
         });
     }
@@ -132,15 +144,25 @@ pub async fn serve_hub(
         Some((certificate, key)) => Some(Arc::new(Tls::read(certificate, key)?)),
         None => None,
     };
+    let sinks = match &request.notifications {
+        Some(file) => sinks(file)?,
+        None => Vec::new(),
+    };
     // Before the store: a second hub on one address leaves the store alone.
     let listener = Listener::bind(request.listen)
         .map_err(|source| AppError::Listen { address: request.listen, source })?;
     let options = StoreOptions {
         heartbeat: request.heartbeat,
         redis: request.redis.clone(),
+        merge_approval: request.merge_approval,
+        self_approval: request.self_approval,
         ..StoreOptions::default()
     };
     let store = TaskStore::open(&request.store, options).await?;
+    store.note_self_approval().await?;
+    if request.self_approval {
+        tracing::warn!("people may approve what they requested themselves");
+    }
 
     let open_to_read = local && !request.read_token_required;
     let started = HubStarted {
@@ -153,6 +175,7 @@ pub async fn serve_hub(
     let background = TaskTracker::new();
     let settings = Settings {
         open_to_read,
+        public_badges: request.public_badges,
         tls: tls.is_some(),
         hosts: match (local, request.hosts.is_empty()) {
             (true, _) => Hosts::Local(request.hosts),
@@ -174,7 +197,7 @@ pub async fn serve_hub(
                 after,
                 every: request.purge_every,
                 work: merges.work.clone(),
-                redactor: Redactor::from_env(),
+                redactor: Redactor::from_env().guard_exits(),
             };
             background.spawn(branches(store.clone(), plan, end.clone()));
         }
@@ -186,16 +209,25 @@ pub async fn serve_hub(
         background.spawn(wake_at_work(store.clone(), Arc::clone(&wake), end.clone()));
         background.spawn(queue.run(Arc::new(store.clone()), wake, end.clone()));
     }
+    if !sinks.is_empty() {
+        let address = request.public_url.as_deref().unwrap_or(&started.address);
+        let address = format!("{}/", address.trim_end_matches('/'));
+        let options = NotifyOptions { sinks, address };
+        background.spawn(notify(store.clone(), options, end.clone()));
+    }
     background.spawn(sweep(store, plan, end.clone()));
     if let Some(tls) = &tls {
         background.spawn(Arc::clone(tls).keep(end.clone()));
     }
     told(&started);
-    tracing::info!(address = started.address, store = started.store, "the hub listens");
+    tracing::info!(address = started.address, store = started.store, "the hub is listening");
 
     let connections = allow(request.connections);
     if connections < request.connections {
-        tracing::warn!("only {connections} connections: the limit of open files allows no more");
+        tracing::warn!(
+            "at most {connections} connections: limited by the maximum number of open \
+            files"
+        );
     }
     let limits = Limits { connections, drain: DRAIN };
     serve(listener, tls, service.router, limits, end).await;
@@ -205,6 +237,17 @@ pub async fn serve_hub(
     background.wait().await;
     tracing::info!("the hub has stopped");
     Ok(())
+}
+
+/// Who is notified, by a file and the variables that it names.
+fn sinks(file: &Path) -> Result<Vec<Sink>, AppError> {
+    let plans = greenloop_config::load_notifications(file)?;
+    let env = |name: &str| std::env::var(name).ok();
+    let sinks = plans.iter().map(|plan| Sink::of(plan, &env)).collect::<Result<_, _>>();
+    sinks.map_err(|error: greenloop_notify::SinkError| AppError::Unsupported {
+        what: error.to_string(),
+        hint: format!("{} names the variables; set them in the hub's environment", file.display()),
+    })
 }
 
 fn merge_options(
@@ -229,7 +272,7 @@ fn merge_options(
         on_rewind: plan.on_rewind,
         env_remove: vec!["GREENLOOP_STORE".to_owned(), "GREENLOOP_REDIS".to_owned()],
         sandbox: Some(SandboxOptions { settings, network, launcher }),
-        redactor: Redactor::from_env().with(passwords),
+        redactor: Redactor::from_env().with(passwords).guard_exits(),
     })
 }
 

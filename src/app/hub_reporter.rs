@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use super::hub_connection::{HUB_TOKEN, connect};
+use super::hub_connection::{connect, hub_of};
 use super::{AppError, Environment};
 use greenloop_config::plan::TasksPlan;
 use greenloop_evidence::Redactor;
@@ -15,8 +15,6 @@ use greenloop_hub_api::types::RunReport;
 use greenloop_model::{RunHeader, RunSummary, StopReason, error_chain};
 use greenloop_report::SUMMARY_FILE;
 
-/// The variable with the hub's address, where the configuration has no tasks.
-const HUB: &str = "GREENLOOP_HUB_URL";
 /// How long the hub may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// The same at the end of a cancelled run: what cancelled it kills the process soon.
@@ -38,12 +36,8 @@ impl HubReporter {
         env: &Environment,
         header: &RunHeader,
     ) -> Option<Self> {
-        let (hub, token_env) = match tasks {
-            Some(tasks) => (tasks.hub.clone(), tasks.token_env.as_str()),
-            None => (env(HUB).filter(|hub| !hub.is_empty())?, HUB_TOKEN),
-        };
-        env(token_env).filter(|token| !token.trim().is_empty())?;
-        let (client, redactor) = match connect(&hub, token_env, env) {
+        let (hub, token_env) = hub_of(tasks, env)?;
+        let (client, redactor) = match connect(&hub, &token_env, env) {
             Ok((client, redactor)) => (client.within(TIMEOUT), redactor),
             Err(error) => {
                 tracing::warn!(error = error_chain(&error), "the run is not reported to the hub");

@@ -105,8 +105,8 @@ pub(super) fn fault(error: &ModelError) -> Fault {
             let what = "set it in the worker's environment and start the worker again";
             (FailureClass::Infrastructure, what)
         }
-        ModelErrorKind::Auth => (FailureClass::Auth, "the model refuses the key"),
-        ModelErrorKind::RateLimited => (FailureClass::Quota, "the model's limit is reached"),
+        ModelErrorKind::Auth => (FailureClass::Auth, "the model rejected the key"),
+        ModelErrorKind::RateLimited => (FailureClass::Quota, "the model's limit has been reached"),
         ModelErrorKind::Unreachable
         | ModelErrorKind::Timeout
         | ModelErrorKind::Cut

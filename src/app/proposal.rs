@@ -40,18 +40,21 @@ pub(super) async fn propose(
         return None;
     }
     let skipped = |why: &str| Some(Proposal::Skipped(why.to_owned()));
-    let Ok(head) = workspace.head() else { return skipped("HEAD cannot be read") };
+    let Ok(head) = workspace.head() else { return skipped("could not read HEAD") };
     let message = workspace.message(&head.commit).unwrap_or_default();
     let started_from =
         head.branch.clone().or_else(|| env("BUILD_SOURCEBRANCH")).or_else(|| env("GITHUB_REF"));
     if started_from.is_some_and(|branch| is_own_branch(&branch)) || is_own_commit(&message) {
-        return skipped("the run healed work of Greenloop's own, which is not proposed again");
+        return skipped(
+            "the run repaired a branch of Greenloop, for which no further pull request \
+            is opened",
+        );
     }
     let Some(base) = base_branch(plan, head.branch.as_deref(), &|name| env(name)) else {
-        return skipped("no branch is checked out; pull_request.target_branch can name one");
+        return skipped("no branch is checked out: set pull_request.target_branch");
     };
     let Some(remote) = workspace.remote_url(&plan.remote) else {
-        return skipped("the repository has no such remote; pull_request.remote names it");
+        return skipped("the repository does not have the remote that pull_request.remote names");
     };
     let lookup = |name: &str| env(name);
     let opened = async {
@@ -78,7 +81,11 @@ pub(super) async fn propose(
     };
     match opened.await {
         Ok(Some(request)) => Some(Proposal::Opened(request)),
-        Ok(None) => skipped("the run's events do not tell what was repaired"),
+        Ok(None) => skipped("the run's events do not contain what was repaired"),
         Err(error) => Some(Proposal::Failed(error)),
     }
+}
+
+pub(super) fn default_pull_request() -> PullRequestPlan {
+    PullRequestPlan::default()
 }

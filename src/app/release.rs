@@ -7,14 +7,15 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::delivery::Delivering;
+use super::hub_flakes::{self, HubFlakes};
 use super::hub_reporter::HubReporter;
-use super::run::{load_plan, parallelism};
+use super::run::load_plan;
 use super::sandbox::{self, Need};
 use super::session::{Purpose, Session};
-use super::{AppError, Environment, configuration, folder, telemetry};
+use super::{AppError, Environment, configuration, folder, parallelism, telemetry};
 use greenloop_engine::approval::Approval;
 use greenloop_engine::driver::{Deliverable, Delivery, RunDependencies, WorkTreeAtEnd};
-use greenloop_engine::flaky::{FLAKY_FILE, FlakyTests};
+use greenloop_engine::flaky::FlakyTests;
 use greenloop_engine::machine::{Mode, Rules, RunSpec};
 use greenloop_engine::passed::PassedBefore;
 use greenloop_model::{
@@ -78,7 +79,7 @@ pub async fn status(request: &ReleaseRequest) -> Result<StatusReport, AppError> 
         Err(error) => {
             let why = error_chain(&error);
             return Ok(StatusReport {
-                text: format!("{}: what runs there is unknown: {why}\n", request.environment),
+                text: format!("{}: state unknown: {why}\n", request.environment),
                 json: serde_json::json!({
                     "environment": request.environment,
                     "condition": "unknown",
@@ -95,7 +96,13 @@ pub async fn status(request: &ReleaseRequest) -> Result<StatusReport, AppError> 
         .serving
         .as_ref()
         .and_then(|(release, _)| workspace.commits_since(&release.commit, &head, COMMITS_SHOWN));
-    let flaky = FlakyTests::load(&workspace.git_dir().join("greenloop").join(FLAKY_FILE));
+    let plan = &delivering.plan;
+    let at_hub =
+        HubFlakes::of(plan.tasks.as_ref(), plan.pull_request.as_ref(), &request.env, &workspace);
+    let flaky = match at_hub {
+        Some(at_hub) => at_hub.merged().await,
+        None => FlakyTests::load(&hub_flakes::path(&workspace)),
+    };
     let mut text = status_text(&request.environment, &status, &head, since.as_ref());
     text.push_str(&flaky_text(&flaky));
     let mut json = status_json(&request.environment, &status, since.as_ref());
@@ -131,14 +138,14 @@ fn flaky_json(flaky: &FlakyTests) -> serde_json::Value {
 fn no_answer(kind: TargetKind) -> TargetError {
     TargetError {
         kind: TargetErrorKind::Target,
-        message: format!("the {} target gave no answer within {} s", kind.name(), ANSWER.as_secs()),
+        message: format!("the {} target did not answer within {} s", kind.name(), ANSWER.as_secs()),
         class: FailureClass::Infrastructure,
         evidence: Box::default(),
         source: None,
     }
 }
 
-fn plan_of(
+pub(super) fn plan_of(
     workspace: &Workspace,
     request: &ReleaseRequest,
 ) -> Result<greenloop_config::plan::RunPlan, AppError> {
@@ -187,7 +194,7 @@ fn status_text(
                 }
                 Condition::Down(why) => writeln!(text, "{environment}: NOT serving: {why}"),
                 Condition::Unknown(why) => {
-                    writeln!(text, "{environment}: what runs there is unknown: {why}")
+                    writeln!(text, "{environment}: state unknown: {why}")
                 }
             };
             let _infallible = writeln!(text, "  {}", release_line(release));
@@ -215,8 +222,8 @@ fn status_text(
 
 fn changed_since(text: &mut String, serving: &CommitId, head: &CommitId, since: Option<&Since>) {
     match since {
-        _ if serving == head => text.push_str("  this is the commit at hand\n"),
-        Some((_, 0)) => text.push_str("  it is ahead of the commit at hand\n"),
+        _ if serving == head => text.push_str("  this is the current commit\n"),
+        Some((_, 0)) => text.push_str("  it is ahead of the current commit\n"),
         Some((commits, all)) => {
             let _infallible = writeln!(text, "  commits since then: {all}");
             for (commit, subject) in commits {
@@ -228,8 +235,7 @@ fn changed_since(text: &mut String, serving: &CommitId, head: &CommitId, since: 
                 );
             }
             if *all > commits.len() {
-                let _infallible =
-                    writeln!(text, "    git log {}..HEAD shows the rest", serving.short());
+                let _infallible = writeln!(text, "    more: git log {}..HEAD", serving.short());
             }
         }
         None => {
@@ -304,6 +310,7 @@ pub async fn roll_back(
         deploys: true,
         resume: None,
         copies: None,
+        always_copy: false,
         run: None,
     };
     let session = Session::open(
@@ -334,7 +341,7 @@ pub async fn roll_back(
         commit: session.base.clone(),
         commit_subject: workspace.subject(&session.base)?,
         target: Some(plan.deploy.target),
-        author: "nobody: a rollback is not healed".to_owned(),
+        author: "none: a rollback is not repaired".to_owned(),
         reviewer: "nobody".to_owned(),
         limits: plan.limits.clone(),
         repository: workspace.root().to_owned(),

@@ -2,16 +2,21 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::address::{ConfiguredUrl, located};
 use super::agents::Agents;
 use super::delivery::Delivering;
+use super::hub_approvals::{ApprovalContext, HubApprovals};
+use super::hub_flakes::HubFlakes;
 use super::hub_reporter::HubReporter;
 use super::proposal::{Proposal, propose};
+use super::run_notifier::{DecisionReporter, RunNotifier};
 use super::sandbox::{self, Need};
 use super::session::{Purpose, Session};
-use super::{AppError, Environment, configuration, folder, logging, tasks, telemetry};
+use super::{AppError, Environment, configuration, folder, logging, parallelism, tasks, telemetry};
 use greenloop_config::Overrides;
 use greenloop_config::plan::RunPlan;
 use greenloop_engine::approval::Approval;
@@ -34,7 +39,7 @@ pub struct RunRequest {
     pub directory: PathBuf,
     /// The environment, as the configuration names it.
     pub environment: String,
-    /// The configuration; `config.yaml` at the repository's root when it is `None`.
+    /// The configuration; the one at the repository's root when it is `None`.
     pub config: Option<PathBuf>,
     /// Overrides the configuration's.
     pub max_iterations: Option<u32>,
@@ -54,18 +59,6 @@ pub struct RunRequest {
     pub live_roles: bool,
 }
 
-/// Where the configuration lies for a command given in `directory`.
-pub(super) fn config_path(
-    workspace: &Workspace,
-    given: Option<&PathBuf>,
-    directory: &Path,
-) -> PathBuf {
-    given.map_or_else(
-        || workspace.root().join(greenloop_config::DEFAULT_NAME),
-        |path| directory.join(path),
-    )
-}
-
 /// The environment that is meant: the given one, or the configuration's only one.
 ///
 /// # Errors
@@ -79,7 +72,7 @@ pub fn environment_of(
         return Ok(given);
     }
     let workspace = Workspace::open(directory)?;
-    let config = greenloop_config::load(&config_path(&workspace, config, directory))?;
+    let config = greenloop_config::load(&configuration::path(&workspace, config, directory))?;
     match config.environments().as_slice() {
         [only] => Ok(only.to_string()),
         several => {
@@ -97,7 +90,7 @@ pub(super) fn load_plan(
     max_iterations: Option<u32>,
     env: &Environment,
 ) -> Result<RunPlan, AppError> {
-    let path = config_path(workspace, request_config, directory);
+    let path = configuration::path(workspace, request_config, directory);
     let config = greenloop_config::load(&path)?;
     let inside = path.strip_prefix(workspace.root()).ok();
     let config_path =
@@ -129,7 +122,10 @@ pub async fn describe(request: &RunRequest) -> Result<String, AppError> {
     line("commit", format!("{} {}", head.commit.short(), head.subject));
     if request.verify_only {
         let target = plan.deploy.target.name();
-        line("verify", format!("what the {target} target serves at {}", plan.environment.url));
+        line(
+            "verify",
+            format!("the release that the {target} target serves at {}", plan.environment.url),
+        );
     } else {
         before_verification(&plan, &mut line);
     }
@@ -174,7 +170,7 @@ fn before_verification(plan: &RunPlan, line: &mut impl FnMut(&str, String)) {
         line("gate", format!("{} ({kind}{needs}): {}", gate.name, gate.command));
     }
     if let Some(tasks) = &plan.tasks {
-        line("tasks", format!("{} with the hub at {}", tasks.file.display(), tasks.hub));
+        line("tasks", format!("{} on the hub at {}", tasks.file.display(), tasks.hub));
     }
     if let Some(build) = &plan.build {
         line("image", format!("{} from {}", build.repository(), build.dockerfile_path.display()));
@@ -206,7 +202,8 @@ async fn changes(
     }
     if rollout.image.is_some() {
         text.push_str(
-            "\nNo image was built: the one that serves stands for it, or a digest of noughts.\n",
+            "\nNo image was built: the diff uses the serving image, or a placeholder digest (all \
+             zeros).\n",
         );
     }
     Ok(())
@@ -230,9 +227,7 @@ pub async fn run(
     let gates = if request.verify_only { &[] } else { plan.gates.as_slice() };
     let script = plan.verification.script.as_ref();
     refuse_certain(preflight::judge(gates, script, workspace.root()))?;
-    if !request.verify_only {
-        sandbox::ensure(&workspace, &plan.sandbox, &request.env)?;
-    }
+    sandbox::look_ahead(&plan.sandbox);
     folder::ensure_inside(&workspace, &logging::path(&plan.logging, workspace.root()))?;
     if let Some(metrics) = &plan.metrics {
         folder::ensure_inside(&workspace, &workspace.root().join(metrics))?;
@@ -250,7 +245,10 @@ pub async fn run(
         Err(error) => return Err(error),
     };
     if let Some(target) = target.as_ref().filter(|_| !request.verify_only) {
-        target.check().await?;
+        let address = (&request.environment[..], &delivering.plan.environment.url[..]);
+        let config = request.config.as_ref();
+        let at = || ConfiguredUrl::of(&workspace, config, &request.directory, address);
+        target.check().await.map_err(|error| located(error, at))?;
     }
     let image = delivering.image_source(&workspace).filter(|_| !request.verify_only);
     let env_remove = delivering.env_remove();
@@ -267,6 +265,9 @@ pub async fn run(
     let tasks = tasks_plan.as_ref();
     let tasks = tasks.map(|tasks| tasks::of_run(tasks, &env, &redactor)).transpose()?;
     let policy = Policy::new(&plan.policy)?;
+    if !request.verify_only {
+        sandbox::ensure(&workspace, &plan.sandbox, &request.env)?;
+    }
     let verb = if request.verify_only { "verify" } else { "deploy to" };
     let title = format!("{verb} {}", plan.environment.name);
     let purpose = Purpose {
@@ -277,6 +278,7 @@ pub async fn run(
         deploys: !request.verify_only,
         resume: request.resume,
         copies: None,
+        always_copy: false,
         run: None,
     };
     let session =
@@ -293,15 +295,6 @@ pub async fn run(
         let image = image.is_some().then_some(Stage::Image);
         let tasks = tasks.is_some().then_some(Stage::Tasks);
         gates.into_iter().chain(tasks).chain(image).chain([Stage::Rollout, Stage::Smoke]).collect()
-    };
-    let spec = RunSpec {
-        stages,
-        limits: plan.limits.clone(),
-        mode: if request.verify_only { Mode::Verify } else { Mode::Heal },
-        approve_rollout: plan.environment.require_approval,
-        attended: request.approval.who().is_some(),
-        rules: Rules::CURRENT,
-        tree: workspace.tree_id(&session.base)?,
     };
     let need = if request.verify_only { Need::WhateverThereIs } else { Need::AsConfigured };
     let own: Vec<PathBuf> =
@@ -323,12 +316,45 @@ pub async fn run(
         invocation: request.invocation,
         folder: session.folder.clone(),
     };
+    let notifier = RunNotifier::of(&plan.notifications, &request.env, &redactor, &header);
+    let notifier = notifier.map(Arc::new);
+    let asks = !request.verify_only && !matches!(request.approval, Approval::Beforehand { .. });
+    let hub = match asks {
+        true => {
+            let context = ApprovalContext {
+                run: session.run,
+                subject: plan.environment.name.to_string(),
+                timeout: plan.approval_timeout,
+                notifier: notifier.clone(),
+            };
+            HubApprovals::of_run(tasks_plan.as_ref(), &request.env, context).await
+        }
+        false => None,
+    };
+    let approval = request.approval.with_hub(hub);
+    let spec = RunSpec {
+        stages,
+        limits: plan.limits.clone(),
+        mode: if request.verify_only { Mode::Verify } else { Mode::Heal },
+        approve_rollout: plan.environment.require_approval,
+        attended: approval.is_attended(),
+        rules: Rules::CURRENT,
+        tree: workspace.tree_id(&session.base)?,
+    };
     let (run, folder, proposing) = (session.run, session.folder.clone(), redactor.clone());
     if let Some(path) = plan.metrics.as_ref().filter(|_| !request.verify_only) {
         reporters.push(greenloop_report::metrics(workspace.root().join(path)));
     }
+    if let Some(notifier) = &notifier {
+        reporters.push(Box::new(DecisionReporter::new(notifier)));
+    }
     if let Some(plan) = &plan.telemetry {
         reporters.push(telemetry::reporter(plan, &request.env));
+    }
+    let mut flakes =
+        HubFlakes::of(tasks_plan.as_ref(), plan.pull_request.as_ref(), &request.env, &workspace);
+    if let Some(flakes) = &mut flakes {
+        flakes.learn().await;
     }
     let dependencies = RunDependencies {
         header,
@@ -350,7 +376,7 @@ pub async fn run(
         reviewer: agents.reviewer,
         policy,
         policy_plan: plan.policy,
-        approval: request.approval,
+        approval,
         passed_before: PassedBefore::load(&workspace.git_dir().join("greenloop/passed.json")),
         workspace,
         redactor,
@@ -361,6 +387,12 @@ pub async fn run(
     let outcome = session.drive(dependencies, reporters, cancel.clone()).await;
     if let Some(news) = news {
         news.end(&outcome).await;
+    }
+    if let Some(flakes) = flakes {
+        flakes.report().await;
+    }
+    if let Some(notifier) = notifier {
+        notifier.end(&outcome).await;
     }
     let summary = outcome?;
     let workspace = Workspace::open(&request.directory)?;
@@ -382,9 +414,4 @@ pub(super) fn refuse_certain(findings: Vec<Finding>) -> Result<Vec<Finding>, App
     let (certain, others): (Vec<_>, Vec<_>) =
         findings.into_iter().partition(|finding| finding.certain);
     if certain.is_empty() { Ok(others) } else { Err(AppError::Preflight(certain)) }
-}
-
-/// As many gates at the same time as there are cores.
-pub(super) fn parallelism() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }

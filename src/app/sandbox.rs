@@ -5,19 +5,24 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::run::config_path;
-use super::{AppError, Environment};
-use greenloop_config::plan::{SandboxLevel, SandboxPlan};
+use super::{AppError, Environment, configuration};
+use greenloop_config::plan::{ContainerPlan, SandboxLevel, SandboxPlan};
 use greenloop_exec::sandbox::{
-    Confinement, Grant, Level, Limits, Place, Probe, Sandbox, Settings, probe, remove_scratch,
+    Confinement, Container, Grant, Level, Limits, Place, Probe, Sandbox, ScratchOwner, Settings,
+    probe, remove_scratch, sweep_scratch,
 };
 use greenloop_exec::{Command, Marker, Outcome, Program};
-use greenloop_model::RunId;
+use greenloop_image::engine::Engine;
+use greenloop_model::{Network, RunId};
+use greenloop_target::docker::CommandContainers;
 use greenloop_workspace::Workspace;
 
 /// The variable that names the strongest level that is used: for tests, and for machines whose
 /// stronger one makes trouble.
 const AT_MOST: &str = "GREENLOOP_SANDBOX_AT_MOST";
+
+/// How many folders of dead runs one run removes: the next one goes on.
+const MOST_SWEPT: usize = 16;
 
 /// This program as it was started, whatever lies at its path by now.
 pub(super) const LAUNCHER: &str = "/proc/self/exe";
@@ -37,6 +42,7 @@ pub(super) fn settings(plan: &SandboxPlan, need: Need, env: &Environment) -> Set
     let required = match (plan.level, need) {
         (SandboxLevel::Off, _) => None,
         (_, Need::WhateverThereIs) | (SandboxLevel::D, _) => Some(Level::D),
+        (SandboxLevel::C, Need::AsConfigured) => Some(Level::C),
         (SandboxLevel::B, Need::AsConfigured) => Some(Level::B),
         (SandboxLevel::A, Need::AsConfigured) => Some(Level::A),
     };
@@ -51,6 +57,25 @@ pub(super) fn settings(plan: &SandboxPlan, need: Need, env: &Environment) -> Set
             processes: plan.processes.map_or(defaults.processes, |most| most as usize),
             ..defaults
         },
+        container: plan.container.as_ref().and_then(|plan| container(plan, env)),
+    }
+}
+
+/// What makes containers; `None` where the engine's address leads nowhere.
+fn container(plan: &ContainerPlan, env: &Environment) -> Option<Container> {
+    match Engine::at(plan.docker_host.as_deref(), &|name| env(name)) {
+        Ok(engine) => Some(Container(Arc::new(CommandContainers::new(engine, plan.image.clone())))),
+        Err(error) => {
+            tracing::warn!(%error, "commands cannot run in containers");
+            None
+        }
+    }
+}
+
+/// Finds out what the machine has while other things are prepared: it takes tens of milliseconds.
+pub(super) fn look_ahead(plan: &SandboxPlan) {
+    if plan.level != SandboxLevel::Off {
+        std::thread::spawn(sandbox_probe);
     }
 }
 
@@ -90,10 +115,21 @@ pub(super) fn of_run(
         git: vec![git_dir.to_owned()],
         own,
         state: vec![git_dir.join("greenloop")],
-        scratch: scratch(git_dir, run),
+        scratch: scratch(workspace, run, &**env),
         launcher: LAUNCHER.into(),
     };
-    Ok(Arc::new(Sandbox::new(settings(plan, need, env), place)?))
+    owned(settings(plan, need, env), place)
+}
+
+/// A sandbox whose folders no other run removes while this process lives.
+fn owned(settings: Settings, place: Place) -> Result<Arc<Sandbox>, AppError> {
+    let owner = ScratchOwner::take(&place.scratch);
+    Ok(Arc::new(Sandbox::new(settings, place)?.owned_by(owner)))
+}
+
+/// All of the network where a person asks for it, else what the configuration gives.
+pub(super) fn network(all: bool, plan: &SandboxPlan) -> Network {
+    if all { Network::All } else { plan.network.clone() }
 }
 
 /// The sandbox of commands that no configuration speaks of.
@@ -124,17 +160,39 @@ impl SandboxChoice {
             }
             (level, _) => tracing::info!(%level, "commands run in a sandbox"),
         }
-        Ok((settings, plan.network, launcher))
+        Ok((settings, plan.network == Network::All, launcher))
     }
 }
 
-fn scratch(git_dir: &Path, run: RunId) -> PathBuf {
-    git_dir.join("greenloop").join("sandbox").join(run.to_string())
+/// Where the private home and temporary folder of a run's commands lie. In the user's cache folder:
+/// test runners and other tools that walk the work tree would find there, by links, all the tools
+/// that the home shows. In git's folder where there is no cache folder outside all work trees.
+fn scratch(workspace: &Workspace, run: RunId, env: &dyn Fn(&str) -> Option<String>) -> PathBuf {
+    sandboxes(workspace, env).join(run.to_string())
+}
+
+/// The folder of all runs' [`scratch`] folders.
+fn sandboxes(workspace: &Workspace, env: &dyn Fn(&str) -> Option<String>) -> PathBuf {
+    let folder = |name: &str| Some(PathBuf::from(env(name)?)).filter(|it| it.is_absolute());
+    let cache = folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
+    let outside = cache.map(|cache| cache.join("greenloop/sandbox")).filter(|sandboxes| {
+        let existing = sandboxes.ancestors().find_map(|it| it.canonicalize().ok());
+        existing.is_some_and(|it| it.ancestors().all(|folder| !folder.join(".git").exists()))
+            && std::fs::create_dir_all(sandboxes).is_ok()
+    });
+    outside.unwrap_or_else(|| workspace.git_dir().join("greenloop/sandbox"))
+}
+
+/// Removes what the sandboxes of runs that were killed have left, in this repository and in others;
+/// the folders that it removed. A run that is killed again and again leaves at most one a time, so
+/// the next runs keep up.
+pub(super) fn sweep(workspace: &Workspace, env: &dyn Fn(&str) -> Option<String>) -> Vec<PathBuf> {
+    sweep_scratch(&sandboxes(workspace, env), MOST_SWEPT)
 }
 
 /// Removes what the sandbox of a run that died has left.
 pub(super) fn forget(workspace: &Workspace, run: RunId) {
-    let folder = scratch(workspace.git_dir(), run);
+    let folder = scratch(workspace, run, &|name| std::env::var(name).ok());
     if folder.exists()
         && let Err(error) = remove_scratch(&folder)
     {
@@ -151,7 +209,7 @@ pub fn sandbox_probe() -> &'static Probe {
 pub struct SandboxRequest {
     /// Where it runs; its repository's work tree is what it may write to.
     pub directory: PathBuf,
-    /// The configuration; `config.yaml` at the repository's root, where there is one, for `None`.
+    /// The configuration; the one at the repository's root, where there is one, for `None`.
     pub config: Option<PathBuf>,
     /// Exactly this level; the strongest one for `None`.
     pub level: Option<Level>,
@@ -163,6 +221,8 @@ pub struct SandboxRequest {
     pub cache: Vec<PathBuf>,
     /// Bytes of memory.
     pub memory: Option<u64>,
+    /// Ends it.
+    pub timeout: Option<std::time::Duration>,
     /// The command and its arguments.
     pub command: Vec<std::ffi::OsString>,
     /// Environment variables.
@@ -191,13 +251,14 @@ pub async fn run_in_sandbox(
         git: vec![git_dir.to_owned()],
         own: vec![workspace.root().join("logs")],
         state: vec![git_dir.join("greenloop")],
-        scratch: scratch(git_dir, run),
+        scratch: scratch(&workspace, run, &*request.env),
         launcher: LAUNCHER.into(),
     };
-    let sandbox = Arc::new(Sandbox::new(settings, place)?);
+    let sandbox = owned(settings, place)?;
     let level = sandbox.level();
     let grant = Grant {
-        network: request.network || plan.network,
+        network: network(request.network, &plan),
+        fetched: false,
         memory: request.memory,
         cache: request.cache,
         env: request.env_names,
@@ -206,11 +267,11 @@ pub async fn run_in_sandbox(
         program: Program::Argv(request.command),
         cwd: request.directory,
         env: Vec::new(),
-        env_remove: super::task_agents::key_variables(&request.env)
+        env_remove: super::agents::configured_key_variables(&request.env)
             .into_iter()
             .map(Into::into)
             .collect(),
-        timeout: None,
+        timeout: request.timeout,
         marker: Marker::new(run),
         confinement: Some(Confinement { sandbox, grant }),
     };
@@ -218,7 +279,7 @@ pub async fn run_in_sandbox(
 }
 
 fn plan_of(workspace: &Workspace, request: &SandboxRequest) -> Result<SandboxPlan, AppError> {
-    let path = config_path(workspace, request.config.as_ref(), &request.directory);
+    let path = configuration::path(workspace, request.config.as_ref(), &request.directory);
     if request.config.is_none() && !path.is_file() {
         return Ok(SandboxPlan::default());
     }

@@ -1,14 +1,18 @@
 //! What every kind of run shares: claims, recovery of dead runs, the run's folder, the audit
 //! log, the reporters.
 
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::{AppError, audit_key, folder, logging, sandbox};
-use greenloop_audit::{CHECKPOINT_FILE, Checkpoint, Fault, FaultKind, SigningKey, Writer};
+use greenloop_audit::{
+    CHECKPOINT_FILE, Checkpoint, Fault, FaultKind, SigningKey, VerifiedRun, Writer,
+};
 use greenloop_engine::claim::{Claim, Holder};
 use greenloop_engine::driver::{Continuation, Ended, RunDependencies, drive};
 use greenloop_engine::recover::{abandon, check_resumable, resume};
@@ -23,6 +27,8 @@ use greenloop_workspace::{CopyOptions, WorkTreeCopy, Workspace};
 
 /// What is copied of files that git does not track, where the file system cannot share their blocks.
 const COPIED_BYTES: u64 = 2 << 30;
+/// Records of a living run between two checkpoints.
+const CHECKPOINT_EVERY: NonZeroU64 = NonZeroU64::MIN.saturating_add(31);
 /// How long a cancelled run takes to give the target's environment back.
 const RELEASE_TIMEOUT: Duration = Duration::from_millis(700);
 
@@ -61,6 +67,8 @@ pub(super) struct Purpose<'a> {
     pub(super) resume: Option<RunId>,
     /// Where it works when the work tree holds changes; `None` refuses such a work tree.
     pub(super) copies: Option<&'a Path>,
+    /// Whether it works in a copy although the work tree holds no changes.
+    pub(super) always_copy: bool,
 }
 
 impl Session {
@@ -102,6 +110,7 @@ impl Session {
             run,
             resume: wanted,
             copies,
+            always_copy,
         } = purpose;
         let audit_key = audit_key::from_environment()?;
         let run = wanted.or(run).unwrap_or_else(RunId::generate);
@@ -129,11 +138,7 @@ impl Session {
         let mut names = Vec::new();
         if let Some(environment) = environment {
             let what = format!("environment {environment}");
-            let name = match configuration {
-                Some(path) => format!("env-{environment}-{}", short_digest(path.as_bytes())),
-                None => format!("env-{environment}"),
-            };
-            names.push((name, what, true));
+            names.push((environment_claim(environment, configuration), what, true));
         }
         if writes {
             names.push((work_tree_claim(workspace), "the work tree".to_owned(), false));
@@ -161,9 +166,9 @@ impl Session {
                     let redact = || redact(redactor);
                     let done = abandon(workspace, target, left.run, &left.folder, redact).await?;
                     sandbox::forget(workspace, left.run);
-                    if !left.folder.join(CHECKPOINT_FILE).exists()
-                        && let Ok(run) = greenloop_audit::verify_run(&left.folder)
+                    if let Ok(run) = greenloop_audit::verify_run(&left.folder)
                         && run.log.complete
+                        && wants_checkpoint(&run, &left.folder)
                     {
                         keep(run.checkpoint(), audit_key.as_ref(), workspace, &left.folder);
                     }
@@ -174,6 +179,7 @@ impl Session {
             }
             claims.push(claim);
         }
+        sandbox::sweep(workspace, &|name| std::env::var(name).ok());
         // Once more: the dead run's changes are gone, and nobody else makes any from here on.
         accept()?;
         if let Some(target) = target.filter(|_| deploys) {
@@ -190,7 +196,8 @@ impl Session {
         for claim in &claims {
             claim.sign(&holder)?;
         }
-        let made = copies.map(|folder| copy_of(workspace, run, folder, reporters, cancel));
+        let made =
+            copies.map(|folder| copy_of(workspace, run, folder, always_copy, reporters, cancel));
         let copy = match made.transpose().map(Option::flatten) {
             Ok(copy) => copy,
             Err(error) => {
@@ -245,6 +252,7 @@ impl Session {
         cancel: CancellationToken,
     ) -> Result<RunSummary, AppError> {
         let Self { run, folder, claims, audit, audit_key, continuation, notices, copy, .. } = self;
+        let (mut audit, audit_key) = (audit, audit_key.map(Arc::new));
         // Not the dependencies': that one is the copy, when there is one.
         let original = copy.as_ref().map(|copy| copy.original.clone());
         let target = dependencies.delivery.as_ref().and_then(|delivery| delivery.target.clone());
@@ -262,13 +270,30 @@ impl Session {
             events.send(RunEvent::Notice(notice));
         }
         let repository = original.clone().unwrap_or_else(|| dependencies.workspace.clone());
+        {
+            let (key, repository) = (audit_key.clone(), repository.clone());
+            let folder = folder.clone();
+            audit.checkpoint_every(
+                CHECKPOINT_EVERY,
+                Box::new(move |checkpoint| {
+                    keep(checkpoint, key.as_deref(), &repository, &folder);
+                }),
+            );
+        }
         let ended = drive(dependencies, audit, events, cancel, continuation).await;
         // The sender went with the run: the reporters come to an end.
-        let _reporter_panicked = tokio::task::spawn_blocking(move || reporting.join()).await;
+        let finished = tokio::task::spawn_blocking(move || reporting.join()).await;
+        // None are left where a reporter panicked.
+        let mut finished = finished.ok().and_then(Result::ok).unwrap_or_default();
         // They have written what the log's last record seals.
         let (outcome, closed) = match ended.map(Ended::close) {
             Ok((summary, Ok(checkpoint))) => {
-                keep(checkpoint, audit_key.as_ref(), &repository, &folder);
+                let kept = keep(checkpoint, audit_key.as_deref(), &repository, &folder);
+                if audit_key.is_some() {
+                    let tags = kept.to_build_tags();
+                    finished.iter_mut().for_each(|reporter| reporter.anchor(&tags));
+                }
+                drop(finished);
                 (Ok(summary), Ok(()))
             }
             Ok((summary, Err(error))) => (Ok(summary), Err(error)),
@@ -303,9 +328,46 @@ impl Session {
     }
 }
 
-/// Keeps the checkpoint of a log beside it, and in git. A log without one is as good; `audit
+/// Whether the checkpoint beside a log is an earlier one of the same log, or there is none. One of
+/// another log is left: `audit verify` reports it.
+fn wants_checkpoint(run: &VerifiedRun, folder: &Path) -> bool {
+    match std::fs::read_to_string(folder.join(CHECKPOINT_FILE)) {
+        Ok(text) => text
+            .parse::<Checkpoint>()
+            .is_ok_and(|kept| run.extends(&kept) && !run.is_whole_in(&kept)),
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    }
+}
+
+/// Holds an environment for work that is no run; given back when it is dropped. The trace of a run
+/// that died stays for the next run, which cleans up after it.
+pub(super) fn claim_environment(
+    workspace: &Workspace,
+    environment: &EnvironmentName,
+    configuration: Option<&RepoPath>,
+) -> Result<Claim, AppError> {
+    let place = workspace.git_dir().join("greenloop").join("claims");
+    let what = format!("environment {environment}");
+    let (claim, _left) =
+        Claim::take(&place, &environment_claim(environment, configuration), &what)?;
+    Ok(claim)
+}
+
+fn environment_claim(environment: &EnvironmentName, configuration: Option<&RepoPath>) -> String {
+    match configuration {
+        Some(path) => format!("env-{environment}-{}", short_digest(path.as_bytes())),
+        None => format!("env-{environment}"),
+    }
+}
+
+/// Keeps the checkpoint of a log beside it, and in git, signed where there is a key. A log without one is as good; `audit
 /// verify` tells which it has.
-fn keep(checkpoint: Checkpoint, key: Option<&SigningKey>, repository: &Workspace, folder: &Path) {
+fn keep(
+    checkpoint: Checkpoint,
+    key: Option<&SigningKey>,
+    repository: &Workspace,
+    folder: &Path,
+) -> Checkpoint {
     let checkpoint = match key {
         Some(key) => checkpoint.signed(key),
         None => checkpoint,
@@ -320,6 +382,7 @@ fn keep(checkpoint: Checkpoint, key: Option<&SigningKey>, repository: &Workspace
             "the audit log's checkpoint could not be kept in git"
         );
     }
+    checkpoint
 }
 
 fn release(claims: Vec<Claim>) -> Result<(), AppError> {
@@ -380,25 +443,29 @@ pub(super) fn hold_work_tree(workspace: &Workspace) -> Result<Claim, AppError> {
     Ok(claim)
 }
 
-/// The copy that a run works in; `None` when nothing differs from the last commit: then it
-/// works in the work tree itself, where builds are warm.
+/// The copy that a run works in; `None` when nothing differs from the last commit, unless it is
+/// wanted `always`: then it works in the work tree itself, where builds are warm.
 fn copy_of(
     workspace: &Workspace,
     run: RunId,
     folder: &Path,
+    always: bool,
     reporters: &mut Vec<Boxed>,
     cancel: &CancellationToken,
 ) -> Result<Option<WorkTreeCopy>, AppError> {
     // What a dead process left; the claim says that no living one works in them.
     workspace.remove_copies()?;
-    if !workspace.is_changed()? {
+    let is_changed = workspace.is_changed()?;
+    if !is_changed && !always {
         return Ok(None);
     }
-    let (sender, receiver) = std::sync::mpsc::channel();
-    EventSink::new(sender).send(RunEvent::Notice(Notice::Info(
-        "the work tree holds changes that are not committed: working on a copy of it".to_owned(),
-    )));
-    greenloop_report::feed_pending(reporters, &receiver);
+    if is_changed {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        EventSink::new(sender).send(RunEvent::Notice(Notice::Info(
+            "the work tree has uncommitted changes: working on a copy".to_owned(),
+        )));
+        greenloop_report::feed_pending(reporters, &receiver);
+    }
     // Known as a run in a copy before there is one.
     workspace.mark_copied(run, &workspace.head()?.commit)?;
     let options = CopyOptions {
@@ -421,7 +488,7 @@ fn copy_of(
 fn discard(original: &Workspace, run: RunId) {
     let removed = original.remove_copy(run).and_then(|_| original.unmark_copied(run));
     if let Err(error) = removed {
-        tracing::warn!(%error, "the copy of the work tree could not be removed");
+        tracing::warn!(%error, "could not delete the copy of the work tree");
     }
 }
 
@@ -466,6 +533,7 @@ fn short_digest(bytes: &[u8]) -> String {
 }
 
 fn cleaned_up(left: &Holder, done: &[String]) -> String {
-    let done = if done.is_empty() { "nothing was left to do".to_owned() } else { done.join("; ") };
-    format!("run {} ({}) died or was cut short: {done}", left.run.short(), left.title)
+    let done =
+        if done.is_empty() { "nothing had to be cleaned up".to_owned() } else { done.join("; ") };
+    format!("run {} ({}) died or was interrupted: {done}", left.run.short(), left.title)
 }

@@ -7,10 +7,9 @@ use futures::FutureExt as _;
 
 use super::agents::Agents;
 use super::model_check::{self, Models};
-use super::run::parallelism;
 use super::sandbox::{self as confined, Need};
 use super::session::{Purpose, Session};
-use super::{AppError, Environment};
+use super::{AppError, Environment, parallelism};
 use greenloop_azure::Identity;
 use greenloop_config::plan::GatePlan;
 use greenloop_config::{HealPlan, Overrides};
@@ -26,7 +25,7 @@ use greenloop_model::{
 use greenloop_policy::Policy;
 use greenloop_ports::ModelError;
 use greenloop_report::{Boxed, Reporter};
-use greenloop_worker::{AgentEnd, AgentJob, AgentLoop, Fault, ModelCheck, ProgressSink};
+use greenloop_worker::{AgentEnd, AgentJob, AgentLoop, Fault, LogSink, ModelCheck, ProgressSink};
 use greenloop_workspace::Workspace;
 
 /// The loop, as a worker calls it.
@@ -63,14 +62,8 @@ fn refused(error: &AppError) -> AgentEnd {
         evidence: String::new(),
         fault,
         check: None,
+        usage: Vec::new(),
     }
-}
-
-/// Variables that hold the models' keys: the commands of other tasks do not get to see them.
-pub(super) fn key_variables(env: &Environment) -> Vec<String> {
-    let plan = greenloop_config::heal_plan(&|name: &str| env(name));
-    plan.map(|plan| super::agents::key_variables([&plan.author, &plan.reviewer]))
-        .unwrap_or_default()
 }
 
 async fn carry_out(
@@ -78,11 +71,20 @@ async fn carry_out(
     env: &Environment,
     redactor: &Redactor,
 ) -> Result<AgentEnd, AppError> {
-    let AgentJob { folder, run, title, description, files, previous, gates, progress, cancel } =
+    let AgentJob { folder, run, title, description, files, previous, gates, progress, log, cancel } =
         job;
     let workspace = Workspace::open(&folder)?;
     let (plan, own_gates) = plan_of(&folder, env)?;
-    let HealPlan { author, reviewer, limits, policy, sandbox, azure } = plan;
+    let HealPlan {
+        author,
+        reviewer,
+        limits,
+        approval_timeout: _,
+        policy,
+        sandbox,
+        azure,
+        pull_request: _,
+    } = plan;
     let azure = Identity::new(&azure, &|name| env(name));
     let root = workspace.root();
     let plans = [("author", &author), ("reviewer", &reviewer)];
@@ -103,8 +105,10 @@ async fn carry_out(
         run: Some(run),
         resume: None,
         copies: None,
+        always_copy: false,
     };
-    let mut reporters: Vec<Boxed> = vec![Box::new(ProgressReporter { progress })];
+    let mut reporters: Vec<Boxed> =
+        vec![Box::new(ProgressReporter { progress, log, part: String::new() })];
     let session =
         Session::open(&workspace, purpose, None, &mut reporters, redactor, &cancel).await?;
     let spec = RunSpec {
@@ -191,6 +195,7 @@ fn without_model(error: &ModelError, folder: &Path, env: Environment) -> AgentEn
         evidence: String::new(),
         fault: Some(fault),
         check: Some(check),
+        usage: Vec::new(),
     }
 }
 
@@ -210,6 +215,7 @@ async fn model_fault(stop: &StopReason, models: &Models) -> Option<(Fault, Model
         | StopReason::NeedsHuman { .. }
         | StopReason::Declined { .. }
         | StopReason::NoHealing { .. }
+        | StopReason::NotRestored { .. }
         | StopReason::Internal { .. }
         | StopReason::Cancelled
         | StopReason::Abandoned => return None,
@@ -231,12 +237,23 @@ async fn model_fault(stop: &StopReason, models: &Models) -> Option<(Fault, Model
 /// iteration takes half of what the one before has left.
 struct ProgressReporter {
     progress: ProgressSink,
+    log: LogSink,
+    /// Whose output came last.
+    part: String,
 }
 
 impl Reporter for ProgressReporter {
     fn event(&mut self, _at: jiff::Timestamp, event: &RunEvent) -> std::io::Result<()> {
         if let Some((iteration, share, text)) = step(event) {
             self.progress.report(percent(iteration, share), text.to_owned());
+            self.log.push(format!("── iteration {iteration}: {text}\n").as_bytes());
+        }
+        if let RunEvent::Output { name, text, .. } = event {
+            if *name != self.part {
+                self.part.clone_from(name);
+                self.log.push(format!("── {name}\n").as_bytes());
+            }
+            self.log.push(text.as_bytes());
         }
         Ok(())
     }
@@ -262,11 +279,11 @@ fn percent(iteration: u32, share: f64) -> u8 {
     (95.0 * (1.0 - 0.5_f64.powf(before + share))).floor() as u8
 }
 
-/// The roles, limits and rules of the repository's own `config.yaml` (those of its first
+/// The roles, limits and rules of the repository's own configuration (those of its first
 /// environment) with its gates, or what the environment gives.
 fn plan_of(folder: &Path, env: &Environment) -> Result<(HealPlan, Vec<GatePlan>), AppError> {
     let lookup = |name: &str| env(name);
-    let path = folder.join(greenloop_config::DEFAULT_NAME);
+    let path = greenloop_config::locate(folder).path;
     if !path.is_file() {
         return Ok((greenloop_config::heal_plan(&lookup)?, Vec::new()));
     }
@@ -279,9 +296,11 @@ fn plan_of(folder: &Path, env: &Environment) -> Result<(HealPlan, Vec<GatePlan>)
         author: plan.author,
         reviewer: plan.reviewer,
         limits: plan.limits,
+        approval_timeout: plan.approval_timeout,
         policy: plan.policy,
         sandbox: plan.sandbox,
         azure: plan.azure,
+        pull_request: plan.pull_request,
     };
     Ok((heal, plan.gates))
 }
@@ -292,18 +311,7 @@ fn all_gates(mut own: Vec<GatePlan>, merge: &[String]) -> Vec<GatePlan> {
         if own.iter().any(|gate| gate.command == *command) {
             continue;
         }
-        own.push(GatePlan {
-            name: format!("merge gate {}", nth + 1),
-            command: command.clone(),
-            required: true,
-            timeout: None,
-            env: Default::default(),
-            access: Default::default(),
-            working_directory: None,
-            needs: Vec::new(),
-            reports: Vec::new(),
-            writes: Vec::new(),
-        });
+        own.push(GatePlan::new(format!("merge gate {}", nth + 1), command.clone()));
     }
     own
 }
@@ -331,11 +339,11 @@ fn end(summary: RunSummary, model: Option<(Fault, ModelCheck)>) -> AgentEnd {
             "" => format!("repaired: {}", patch.failure),
             reason => reason.to_owned(),
         });
-        let mut said = said.unwrap_or_else(|| "nothing was left to do".to_owned());
+        let mut said = said.unwrap_or_else(|| "nothing had to be cleaned up".to_owned());
         if let Some(proof) = &summary.proof {
             said.push_str(&format!("\n\nTests: {}", proof.verdict()));
         }
-        return AgentEnd::Done { summary: said, patches: patches.collect() };
+        return AgentEnd::Done { summary: said, patches: patches.collect(), usage: summary.models };
     }
     let message = summary.stop.to_string();
     // What failed under the loop is this machine's: its disk, its git.
@@ -348,7 +356,15 @@ fn end(summary: RunSummary, model: Option<(Fault, ModelCheck)>) -> AgentEnd {
     let Some(failure) = summary.failure else {
         let class = fault.as_ref().map_or(FailureClass::Unknown, |fault| fault.class);
         let evidence = String::new();
-        return AgentEnd::Failed { class, message, fingerprint: None, evidence, fault, check };
+        return AgentEnd::Failed {
+            class,
+            message,
+            fingerprint: None,
+            evidence,
+            fault,
+            check,
+            usage: summary.models,
+        };
     };
     let mut lines = vec![failure.headline.clone()];
     lines.extend(failure.evidence.notes.iter().cloned());
@@ -365,6 +381,7 @@ fn end(summary: RunSummary, model: Option<(Fault, ModelCheck)>) -> AgentEnd {
         evidence: lines.join("\n"),
         fault,
         check,
+        usage: summary.models,
     }
 }
 

@@ -12,10 +12,8 @@ use greenloop_engine::driver::Tasks;
 use greenloop_evidence::Redactor;
 use greenloop_hub_api::client::{HubClient, HubErrorKind, HubTasks, LoadGraph};
 use greenloop_hub_api::graph;
-use greenloop_hub_api::types::{
-    Agent, Alert, Branch, Graph, GraphSubmission, HoldDecisionRequest, Task,
-};
-use greenloop_model::task::{GraphId, HoldDecision};
+use greenloop_hub_api::types::{Agent, Alert, Branch, Graph, GraphSubmission, Task};
+use greenloop_model::task::GraphId;
 use greenloop_workspace::Workspace;
 
 /// A hub, and who one is there.
@@ -28,7 +26,11 @@ pub struct HubAccess {
 }
 
 impl HubAccess {
-    fn client(&self) -> Result<HubClient, AppError> {
+    /// A client of the hub.
+    ///
+    /// # Errors
+    /// When the address is none.
+    pub fn client(&self) -> Result<HubClient, AppError> {
         Ok(connect(&self.hub, &self.token_env, &self.env)?.0)
     }
 }
@@ -81,27 +83,21 @@ pub async fn graphs(access: &HubAccess) -> Result<Vec<Graph>, AppError> {
     Ok(access.client()?.graphs().await?)
 }
 
-/// The merge queues of a hub, after a `decision` about the one on hold.
+/// The merge queues of a hub.
 ///
 /// # Errors
 /// What the hub says.
 pub async fn merge_queues(
     access: &HubAccess,
-    decision: Option<HoldDecision>,
-    project: Option<String>,
-    target: Option<String>,
+    project: Option<&str>,
+    target: Option<&str>,
 ) -> Result<Vec<Branch>, AppError> {
-    let client = access.client()?;
-    if let Some(decision) = decision {
-        let (project, target) = (project.clone(), target.clone());
-        client.decide_hold(&HoldDecisionRequest { project, target, decision }).await?;
-    }
     let asked = |it: &Branch| {
         it.kind == "target"
-            && target.as_ref().is_none_or(|target| *target == it.name)
-            && project.as_ref().is_none_or(|project| Some(project) == it.project.as_ref())
+            && target.is_none_or(|target| target == it.name)
+            && project.is_none_or(|project| Some(project) == it.project.as_deref())
     };
-    Ok(client.branches().await?.into_iter().filter(asked).collect())
+    Ok(access.client()?.branches().await?.into_iter().filter(asked).collect())
 }
 
 /// How a graph is.
@@ -144,22 +140,45 @@ pub async fn alerts(access: &HubAccess, graph: GraphId) -> Result<Vec<Alert>, Ap
     }
 }
 
+/// A graph, the newest one for `None`.
+///
+/// # Errors
+/// What the hub says, or that it has none.
+async fn graph_or_newest(client: &HubClient, id: Option<i64>) -> Result<Graph, AppError> {
+    let newest = match id {
+        Some(id) => return Ok(client.graph(GraphId(id)).await?),
+        None => client.graphs().await?.into_iter().max_by_key(|graph| graph.id),
+    };
+    newest.ok_or_else(|| AppError::Unsupported {
+        what: "the hub has no graph".to_owned(),
+        hint: "submit one with `greenloop tasks import FILE`".to_owned(),
+    })
+}
+
+/// The completion report of a graph, the newest one for `None`, as the hub writes it.
+///
+/// # Errors
+/// What the hub says, or that it has no graph.
+pub async fn graph_report(
+    access: &HubAccess,
+    id: Option<i64>,
+    format: &str,
+) -> Result<String, AppError> {
+    let client = access.client()?;
+    let graph = match id {
+        Some(id) => GraphId(id),
+        None => graph_or_newest(&client, None).await?.id,
+    };
+    Ok(client.report(graph, format).await?)
+}
+
 /// A graph, the newest one for `None`, with all that is known of it.
 ///
 /// # Errors
 /// What the hub says, or that it has none.
 pub async fn graph_status(access: &HubAccess, id: Option<i64>) -> Result<GraphStatus, AppError> {
     let client = access.client()?;
-    let graph =
-        match id {
-            Some(id) => client.graph(GraphId(id)).await?,
-            None => client.graphs().await?.into_iter().max_by_key(|graph| graph.id).ok_or_else(
-                || AppError::Unsupported {
-                    what: "the hub has no graph".to_owned(),
-                    hint: "greenloop tasks import FILE hands one in".to_owned(),
-                },
-            )?,
-        };
+    let graph = graph_or_newest(&client, id).await?;
     let tasks = client.tasks(graph.id).await?;
     let mut queues = client.branches().await?;
     queues.retain(|it| it.kind == "target" && it.project.as_ref() == Some(&graph.project));

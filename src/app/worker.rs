@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::agents::configured_key_variables;
 use super::hub_connection::connect;
 use super::sandbox::SandboxChoice;
-use super::task_agents::{agent_loop, key_variables};
+use super::task_agents::agent_loop;
 use super::{AppError, Environment, logging, model_check};
 use greenloop_worker::{SandboxOptions, Stop, Worker, WorkerOptions};
 
@@ -70,7 +71,7 @@ pub async fn work(request: WorkerRequest, stop: Stop) -> Result<(), AppError> {
     logging::to_stderr(debug);
     let (client, redactor) = connect(&hub, &token_env, &env)?;
     let agents = agent_loop(&env, &redactor);
-    let mut env_remove = key_variables(&env);
+    let mut env_remove = configured_key_variables(&env);
     env_remove.push(token_env);
     let (settings, network, launcher) = sandbox.settings(&env)?;
     let sandbox = SandboxOptions { settings, network, launcher };

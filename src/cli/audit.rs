@@ -1,14 +1,16 @@
 //! `greenloop audit`.
 
+mod export;
 mod verify;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
+use clap_complete::engine::ArgValueCandidates;
 
 use super::error::{CommandError, Exit};
-use super::{output, terminal};
+use super::{completions, output, terminal};
 use verify::never_began;
 
 use crate::app::{audit_log, runs_folder};
@@ -20,28 +22,43 @@ use greenloop_engine::replay::{ReplayError, replay_file};
 pub(super) enum AuditCommand {
     /// List the runs, newest first
     List {
-        /// One JSON object a run
+        /// Print one JSON object per run
         #[arg(long)]
         json: bool,
     },
     /// Print a run's records
     Show {
-        /// The run's id, or the end of it (greenloop audit list)
+        /// Run id, or the last characters of it (greenloop audit list)
+        #[arg(add = ArgValueCandidates::new(completions::runs))]
         run: String,
-        /// One JSON object a record
+        /// Print one JSON object per record
         #[arg(long)]
         json: bool,
     },
     /// Verify that a run's log and files, or every run's, are whole and unchanged
     Verify {
-        /// The run's id, or the end of it; every run when it is left out
+        /// Run id, or the last characters of it [default: every run]
+        #[arg(add = ArgValueCandidates::new(completions::runs))]
         run: Option<String>,
         /// The key that must have signed each run's checkpoint (greenloop audit keygen)
         #[arg(long, value_name = "KEY")]
         key: Option<VerifyingKey>,
-        /// Where checkpoints were kept: a file with one, or `git` (refs/greenloop/audit)
-        #[arg(long, value_name = "FILE|git")]
+        /// Where checkpoints were kept: a file with one or with the tags of an Azure DevOps build,
+        /// such tags themselves, or `git` (refs/greenloop/audit)
+        #[arg(long, value_name = "FILE|TAGS|git")]
         anchor: Option<String>,
+    },
+    /// Pack a run's log, checkpoints, files and exchanges with models into one archive, with a
+    /// README that says how to verify them offline
+    Export {
+        /// Run id, or the last characters of it (greenloop audit list)
+        run: String,
+        /// The archive [default: greenloop-audit-RUN.tar.gz]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// The key that signs checkpoints, for the commands in the README
+        #[arg(long, value_name = "KEY")]
+        key: Option<VerifyingKey>,
     },
     /// Make a key that signs checkpoints; print the one that verifies them
     Keygen {
@@ -51,16 +68,18 @@ pub(super) enum AuditCommand {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// Feed a run's records through the loop's state machine and report any divergence
+    /// Replay a run's records through the state machine and report divergences
     Replay {
-        /// The run's id, or the end of it (greenloop audit list)
+        /// Run id, or the last characters of it (greenloop audit list)
+        #[arg(add = ArgValueCandidates::new(completions::runs))]
         run: String,
     },
     /// Print a run's report
     Report {
-        /// The run's id, or the end of it (greenloop audit list)
+        /// Run id, or the last characters of it (greenloop audit list)
+        #[arg(add = ArgValueCandidates::new(completions::runs))]
         run: String,
-        /// The form
+        /// Output format
         #[arg(long, value_enum, default_value_t = Format::Md)]
         format: Format,
     },
@@ -81,6 +100,7 @@ pub(super) fn audit(command: AuditCommand) -> Result<Exit, CommandError> {
         AuditCommand::Verify { run, key, anchor } => {
             verify::verify(&root, run.as_deref(), key.as_ref(), anchor.as_deref())
         }
+        AuditCommand::Export { run, out, key } => export::export(&root, &run, out, key.as_ref()),
         AuditCommand::Keygen { name, out } => keygen(&name, &out),
         AuditCommand::Replay { run } => replay(&audit_log(&root, &run)?),
         AuditCommand::Report { run, format } => {
@@ -92,17 +112,17 @@ pub(super) fn audit(command: AuditCommand) -> Result<Exit, CommandError> {
             };
             let events = log.with_file_name(greenloop_report::EVENTS_FILE);
             let rendered = greenloop_report::read_events(&events)
-                .map_err(|e| CommandError::usage("the run's events cannot be read").because(e))
+                .map_err(|e| CommandError::usage("could not read the run's events").because(e))
                 .and_then(|events| {
                     greenloop_report::render(format, &events).map_err(|e| {
-                        CommandError::infrastructure("the report cannot be made").because(e)
+                        CommandError::infrastructure("could not create the report").because(e)
                     })
                 })?;
             let text = String::from_utf8_lossy(&rendered);
             match format {
                 greenloop_report::Format::Json => output::print_json_text(&text)?,
                 greenloop_report::Format::Markdown | greenloop_report::Format::Html => {
-                    output::print(&text)?
+                    output::print_content(&text)?
                 }
             }
             Ok(Exit::Ok)
@@ -123,7 +143,7 @@ fn list(root: &std::path::Path, json: bool) -> Result<Exit, CommandError> {
             .started
             .map_or_else(|| "?".to_owned(), |t| t.strftime("%Y-%m-%d %H:%M:%SZ").to_string());
         let title = run.title.as_deref().unwrap_or("?");
-        let outcome = run.outcome.as_deref().unwrap_or("no end: under way, or it died");
+        let outcome = run.outcome.as_deref().unwrap_or("no end: running, or died");
         if json {
             let value = serde_json::json!({
                 "run": run.run.to_string(), "started": started, "title": title, "outcome": run.outcome,
@@ -147,14 +167,14 @@ fn list(root: &std::path::Path, json: bool) -> Result<Exit, CommandError> {
     if json {
         output::print_json_text(&text)?
     } else {
-        output::print_rows(&greenloop_report::safe_text::safe(&text))?
+        output::print(&greenloop_report::safe_text::safe(&text))?
     }
     Ok(Exit::Ok)
 }
 
 fn show(log: &std::path::Path, json: bool) -> Result<Exit, CommandError> {
     let records = greenloop_audit::read(log)
-        .map_err(|e| CommandError::person("the audit log cannot be read").because(e))?;
+        .map_err(|e| CommandError::person("could not read the audit log").because(e))?;
     let mut text = String::new();
     for record in &records {
         if json {
@@ -179,12 +199,12 @@ fn show(log: &std::path::Path, json: bool) -> Result<Exit, CommandError> {
     if json {
         output::print_json_text(&text)?
     } else {
-        output::print_rows(&greenloop_report::safe_text::safe(&text))?
+        output::print(&greenloop_report::safe_text::safe(&text))?
     }
     Ok(Exit::Ok)
 }
 
-fn actor(actor: &greenloop_audit::Actor) -> String {
+pub(super) fn actor(actor: &greenloop_audit::Actor) -> String {
     match actor {
         greenloop_audit::Actor::Machine => "greenloop".to_owned(),
         greenloop_audit::Actor::Author(name) => format!("author {name}"),
@@ -216,7 +236,7 @@ fn keygen(name: &str, out: &std::path::Path) -> Result<Exit, CommandError> {
     written.map_err(|e| {
         CommandError::usage(format!("the key cannot be written to {}", out.display())).because(e)
     })?;
-    output::print(&format!("{}\n", key.public()))?;
+    output::print_content(&format!("{}\n", key.public()))?;
     Ok(Exit::Ok)
 }
 
@@ -228,7 +248,7 @@ fn replay(log: &std::path::Path) -> Result<Exit, CommandError> {
             return Ok(Exit::Ok);
         }
         Err(error) => {
-            return Err(CommandError::person("the run cannot be replayed").because(error));
+            return Err(CommandError::person("could not replay the run").because(error));
         }
     };
     let mut text = format!("{} inputs replayed", replayed.inputs);
@@ -237,7 +257,7 @@ fn replay(log: &std::path::Path) -> Result<Exit, CommandError> {
             let _infallible = writeln!(text, "; the run ends: {reason}");
         }
         (None, Some(pending)) => {
-            let _infallible = writeln!(text, "; it was about to: {pending}");
+            let _infallible = writeln!(text, "; next action: {pending}");
         }
         (None, None) => text.push('\n'),
     }
@@ -255,6 +275,6 @@ fn replay(log: &std::path::Path) -> Result<Exit, CommandError> {
     if agrees {
         text.push_str("no divergence\n");
     }
-    output::print_rows(&greenloop_report::safe_text::safe(&text))?;
+    output::print(&greenloop_report::safe_text::safe(&text))?;
     Ok(if agrees { Exit::Ok } else { Exit::NeedsPerson })
 }

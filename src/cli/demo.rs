@@ -14,17 +14,17 @@ use greenloop_model::{Invocation, StopReason, shell_word};
 /// How the demo is wanted.
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
-    /// Ask a model (OPENAI_API_KEY, OPENAI_BASE_URL, GREENLOOP_MODEL) instead of answering from
-    /// the recording
+    /// Use a model (OPENAI_API_KEY, OPENAI_BASE_URL, GREENLOOP_MODEL) instead of the recorded
+    /// answers
     #[arg(long)]
     live: bool,
     /// Stop the demo's service and remove its repository
     #[arg(long, conflicts_with = "live")]
     stop: bool,
-    /// Where its repository is made [default: greenloop-demo in the temporary folder]
+    /// Folder for the demo's repository [default: greenloop-demo in the temporary folder]
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
-    /// How to tell what happens
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = OutputChoice::Auto)]
     output: OutputChoice,
 }
@@ -37,15 +37,15 @@ pub(super) fn demo(args: DemoArgs) -> Result<Exit, CommandError> {
     };
     if stop {
         let there = block_on(demo::stop(&folder))?.map_err(explained)?;
-        let text = if there { "the demo is stopped and gone\n" } else { "no demo is running\n" };
+        let text = if there { "the demo is stopped and removed\n" } else { "no demo is running\n" };
         output::print(text)?;
         return Ok(Exit::Ok);
     }
     let env = terminal::environment();
     if live && env("OPENAI_API_KEY").is_none() && env("OPENAI_BASE_URL").is_none() {
-        return Err(CommandError::usage("--live needs a model, and OPENAI_API_KEY is not set")
+        return Err(CommandError::usage("--live needs a model, but OPENAI_API_KEY is not set")
             .hint("export OPENAI_API_KEY=…, and OPENAI_BASE_URL for a compatible server")
-            .hint("without --live the demo answers from its recording"));
+            .hint("without --live, the demo uses recorded answers"));
     }
     let named = folder != default_folder();
     let cd = format!("cd {}", shell_word(&folder.to_string_lossy()));
@@ -61,7 +61,7 @@ pub(super) fn demo(args: DemoArgs) -> Result<Exit, CommandError> {
     let approval = terminal::approval(false);
     let request = DemoRequest { folder, live, env, approval, invocation };
     let quiet = output == OutputChoice::Json;
-    let say = |text: &str| if quiet { Ok(()) } else { output::print_rows(text) };
+    let say = |text: &str| if quiet { Ok(()) } else { output::print(text) };
     block_on(async {
         let cancel = terminal::cancel_on_signals();
         let stage = demo::set_up(&request).await.map_err(explained)?;
@@ -120,9 +120,9 @@ fn closing(stage: &Stage, program: &str, named: bool) -> String {
     let stop = if named { format!(" --folder {folder}") } else { String::new() };
     format!(
         "Try it\n{}{}Stop it\n{}",
-        output::command_lines(&format!("curl {}/api/v1/vehicles", stage.url)),
-        output::command_lines(&format!("cd {folder} && git log --oneline --all")),
-        output::command_lines(&format!("{program} demo --stop{stop}")),
+        output::command_line(&format!("curl {}/api/v1/vehicles", stage.url)),
+        output::command_line(&format!("cd {folder} && git log --oneline --all")),
+        output::command_line(&format!("{program} demo --stop{stop}")),
     )
 }
 
@@ -130,7 +130,7 @@ fn explained(error: DemoError) -> CommandError {
     match error {
         DemoError::App(error) => error.into(),
         DemoError::Foreign(_) => {
-            CommandError::usage(error.to_string()).hint("choose another place with --folder FOLDER")
+            CommandError::usage(error.to_string()).hint("use another folder with --folder FOLDER")
         }
         DemoError::NoCargo => CommandError::usage(error.to_string())
             .hint("install Rust from https://rustup.rs, or `apt-get install cargo`"),

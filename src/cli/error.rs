@@ -2,18 +2,19 @@
 //! an exit code.
 
 use std::error::Error;
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use crate::app::AppError;
+use greenloop_bundle::BundleError;
 use greenloop_config::ConfigError;
 use greenloop_engine::claim::ClaimError;
 use greenloop_engine::recover::RecoverError;
 use greenloop_exec::sandbox::SandboxError;
 use greenloop_hub::store::StoreErrorKind;
 use greenloop_hub_api::client::{HubError, HubErrorKind};
-use greenloop_model::{FailureClass, NoPatchClass, Remedy, RunSummary, StopReason};
-use greenloop_ports::{TargetError, TargetErrorKind};
+use greenloop_model::{FailureClass, NoPatchClass, Remedy, RunSummary, StopReason, shell_word};
+use greenloop_ports::{PullRequestErrorKind, TargetError, TargetErrorKind};
+use greenloop_report::{Paint, safe_text, unbroken};
 use greenloop_worker::{WorkdirError, WorkerError};
 use greenloop_workspace::{WorkspaceError, WorkspaceErrorKind};
 
@@ -82,7 +83,9 @@ pub(super) fn exit_of(summary: &RunSummary) -> Exit {
             NoPatchClass::Infrastructure => Exit::Infrastructure,
             NoPatchClass::Flaky | NoPatchClass::NeedsHuman => Exit::NeedsPerson,
         },
-        StopReason::ModelUnavailable { .. } | StopReason::Internal { .. } => Exit::Infrastructure,
+        StopReason::ModelUnavailable { .. }
+        | StopReason::NotRestored { .. }
+        | StopReason::Internal { .. } => Exit::Infrastructure,
         StopReason::MaxIterations { .. }
         | StopReason::NoProgress { .. }
         | StopReason::RepeatedAnswer { .. }
@@ -115,11 +118,22 @@ pub struct CommandError {
     cause: Option<Box<dyn Error + Send + Sync>>,
     diagnostic: Option<Box<ConfigError>>,
     hints: Vec<String>,
+    /// What `greenloop doctor` says more of; the command names the environment where one is known.
+    doctor: Option<&'static str>,
+    environment: Option<String>,
 }
 
 impl CommandError {
     fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), cause: None, diagnostic: None, hints: Vec::new() }
+        Self {
+            exit,
+            message: message.into(),
+            cause: None,
+            diagnostic: None,
+            hints: Vec::new(),
+            doctor: None,
+            environment: None,
+        }
     }
 
     pub(super) fn usage(message: impl Into<String>) -> Self {
@@ -144,6 +158,36 @@ impl CommandError {
         self
     }
 
+    /// Of a command that was given for this environment.
+    pub(super) fn of_environment(name: &str) -> impl Fn(AppError) -> Self {
+        |error| Self { environment: Some(name.to_owned()), ..Self::from(error) }
+    }
+
+    fn doctor(self, shows: &'static str) -> Self {
+        Self { doctor: Some(shows), ..self }
+    }
+
+    fn advice(&self) -> Option<String> {
+        let environment = self.environment.as_ref();
+        let option = environment.map(|name| format!(" --environment {}", shell_word(name)));
+        let command =
+            format!("{} doctor{}", super::terminal::program(), option.unwrap_or_default());
+        self.doctor.map(|shows| format!("`{command}` {shows}"))
+    }
+
+    /// The error with its causes and hints, redacted, as one text.
+    pub(super) fn in_words(&self) -> String {
+        let mut text = self.message.clone();
+        if let Some(cause) = &self.cause {
+            text.push_str(&format!(": {}", greenloop_model::error_chain(cause.as_ref())));
+        }
+        for hint in self.hints.iter().chain(&self.advice()) {
+            text.push_str(&format!("; {hint}"));
+        }
+        let text = greenloop_report::unwrapped(&text);
+        greenloop_evidence::Redactor::from_env().redact(&text).into_owned()
+    }
+
     /// Prints it on stderr and returns the exit code.
     pub(super) fn report(self) -> Exit {
         let redactor = greenloop_evidence::Redactor::from_env();
@@ -160,18 +204,15 @@ impl CommandError {
                 text.push('\n');
             }
         }
-        for hint in &self.hints {
-            text.push_str("  hint: ");
-            text.push_str(hint);
-            text.push('\n');
+        for hint in self.hints.iter().chain(&self.advice()) {
+            text.push_str(&format!("  hint: {hint}\n"));
         }
         let text = redactor.redact(&text);
-        let safe = match super::stream::width_of_stderr() {
-            // Its lines are drawn to the width already, and marked in colour.
-            Some(width) if self.diagnostic.is_none() => greenloop_report::rows(&text, width),
-            Some(_) | None => greenloop_report::safe_text::safe(&text),
-        };
-        let _closed_pipe = anstream::stderr().write_all(safe.as_bytes());
+        match &self.diagnostic {
+            // Its lines are drawn to the width already.
+            Some(_) => super::output::tell_content(&text),
+            None => super::output::tell(&text),
+        }
         self.exit
     }
 }
@@ -183,18 +224,51 @@ const SHOWN_WITH_SOURCE: usize = 10;
 
 /// Every mistake of a configuration with its place, one below the other.
 fn config_report(error: &ConfigError) -> String {
-    let width = super::stream::width_of_stderr().unwrap_or(WIDTH);
-    let handler = miette::GraphicalReportHandler::new_themed(theme()).with_width(width);
-    let mut text = String::new();
-    for problem in error.each().take(SHOWN_WITH_SOURCE) {
-        // Writing into a string cannot fail.
-        let _infallible = handler.render_report(&mut text, &problem);
+    let screen = super::stream::width_of_stderr();
+    let width = screen.unwrap_or(WIDTH);
+    let drawn = |theme| {
+        let handler = miette::GraphicalReportHandler::new_themed(theme)
+            .with_width(width)
+            .with_break_words(false);
+        let mut text = String::new();
+        for problem in error.each().take(SHOWN_WITH_SOURCE) {
+            // Writing into a string cannot fail.
+            let _infallible = handler.render_report(&mut text, &problem);
+        }
+        safe_text::safe(&text)
+    };
+    let mut text = drawn(theme());
+    if screen.is_some() {
+        // A part of a line cannot be cut out of what is coloured.
+        let plain = drawn(miette::GraphicalTheme::unicode_nocolor());
+        let fitted = super::snippet::fit(&plain, width);
+        if fitted != plain {
+            text = fitted;
+        }
     }
-    text.push_str(&error.plain_after(SHOWN_WITH_SOURCE));
+    if super::stream::links_on_stderr() {
+        text = linked(&text, error);
+    }
+    let mut more = error.plain_after(SHOWN_WITH_SOURCE);
     if error.problems().len() > 1 {
-        text.push_str(&format!("{error}\n"));
+        more.push_str(&format!("{error}\n"));
+    }
+    match screen {
+        Some(width) => text.push_str(&greenloop_report::rows(&more, width, Paint::default())),
+        None => text.push_str(&safe_text::safe(&more)),
     }
     text
+}
+
+/// The drawing with the file's name as a link, where a mistake's place is said: `╭─[NAME:4:7]`.
+fn linked(drawing: &str, error: &ConfigError) -> String {
+    let Ok(path) = std::path::absolute(error.file_name()) else { return drawing.to_owned() };
+    let link = greenloop_report::file_link(&path, error.file_name());
+    let line = |line: &str| match line.contains("─[") {
+        true => line.replacen(error.file_name(), &link, 1),
+        false => line.to_owned(),
+    };
+    drawing.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn theme() -> miette::GraphicalTheme {
@@ -239,11 +313,11 @@ impl From<ClaimError> for CommandError {
     fn from(error: ClaimError) -> Self {
         match &error {
             ClaimError::Held { .. } => Self::new(Exit::Held, error.to_string())
-                .hint("wait for it to end, or cancel it with Ctrl-C where it runs"),
+                .hint("wait until it ends, or cancel it with Ctrl-C where it runs"),
             ClaimError::Io { .. } => {
                 let cause = error_cause(&error);
                 Self { cause, ..Self::infrastructure(error.to_string()) }
-                    .hint("the git folder holds the state of runs: it has to be writable")
+                    .hint("the git folder contains the state of runs and must be writable")
             }
         }
     }
@@ -251,17 +325,17 @@ impl From<ClaimError> for CommandError {
 
 impl From<RecoverError> for CommandError {
     fn from(error: RecoverError) -> Self {
-        let message = format!("an earlier run cannot be taken over: {error}");
+        let message = format!("could not recover an earlier run: {error}");
         let cause = error_cause(&error);
         match error {
             RecoverError::Foreign => Self { cause, ..Self::person(message) }
-                .hint("git status shows them; commit or stash what is yours")
-                .hint("git checkout -- FILE puts a file back as it was"),
+                .hint("`git status` lists them; commit or stash your changes")
+                .hint("`git checkout -- FILE` restores a file"),
             RecoverError::HeadMoved { .. } => Self { cause, ..Self::person(message) }
-                .hint("start a new run: it cleans up after that one and takes HEAD as it is")
-                .hint("to go on with that one, git switch to its commit first"),
+                .hint("start a new run, which cleans up after that run and uses the current HEAD")
+                .hint("to resume that run, switch to its commit first"),
             RecoverError::Ended(_) | RecoverError::Another { .. } => {
-                Self::usage(message).hint("greenloop audit list shows the runs")
+                Self::usage(message).hint("`greenloop audit list` lists the runs")
             }
             RecoverError::Audit(_)
             | RecoverError::Replay(_)
@@ -284,23 +358,26 @@ impl From<TargetError> for CommandError {
             TargetErrorKind::Forbidden => (
                 Exit::NeedsPerson,
                 Some(
-                    "deploy.rollback of that release forbids it: repair it forward, or change it there",
+                    "the release has `deploy.rollback: forbidden`: deploy a repaired release, or \
+                     change the setting in its record",
                 ),
             ),
             TargetErrorKind::NoRelease => {
-                (Exit::Usage, Some("greenloop status lists the releases"))
+                (Exit::Usage, Some("`greenloop status` lists the releases"))
             }
             TargetErrorKind::Superseded | TargetErrorKind::Release => (Exit::NeedsPerson, None),
             TargetErrorKind::Cancelled => (Exit::Cancelled, None),
-            TargetErrorKind::Target => (
-                Exit::Infrastructure,
-                Some("greenloop doctor --environment ENV looks at each part"),
-            ),
+            TargetErrorKind::Target | TargetErrorKind::AddressInUse => (Exit::Infrastructure, None),
         };
         let own = Self { cause, ..Self::new(exit, error.message.clone()) };
-        match hint {
-            Some(hint) => own.hint(hint),
+        let own = match error.evidence.remedy {
+            Some(remedy) => own.remedy(remedy),
             None => own,
+        };
+        match (hint, error.kind) {
+            (Some(hint), _) => own.hint(hint),
+            (None, TargetErrorKind::Target) => own.doctor("checks each part"),
+            (None, _) => own,
         }
     }
 }
@@ -312,22 +389,28 @@ impl From<HubError> for CommandError {
             HubErrorKind::Unauthorised => (
                 Exit::Usage,
                 Some(
-                    "`greenloop hub token create --name NAME` makes one; put it into GREENLOOP_HUB_TOKEN",
+                    "create one with `greenloop hub token create --name NAME --scope SCOPE`, and \
+                     set GREENLOOP_HUB_TOKEN",
                 ),
             ),
             HubErrorKind::Forbidden => (
                 Exit::Usage,
                 Some(
-                    "`greenloop hub token create --name NAME --scope SCOPE` makes one with another scope",
+                    "create one with another scope: `greenloop hub token create --name NAME \
+                     --scope SCOPE`",
                 ),
             ),
             HubErrorKind::Invalid | HubErrorKind::NotFound | HubErrorKind::Conflict => {
                 (Exit::Usage, None)
             }
             HubErrorKind::StaleLease => (Exit::NeedsPerson, None),
-            HubErrorKind::Unavailable | HubErrorKind::Protocol => {
-                (Exit::Infrastructure, Some("is that the hub's address, and does it run?"))
-            }
+            HubErrorKind::Unavailable | HubErrorKind::Protocol => (
+                Exit::Infrastructure,
+                Some(
+                    "check the hub's address, and whether the hub is \
+                    running",
+                ),
+            ),
         };
         let own = Self { cause, ..Self::new(exit, error.to_string()) };
         match hint {
@@ -347,32 +430,68 @@ impl From<AppError> for CommandError {
             AppError::Unsupported { what, hint } => Self::usage(what).hint(hint),
             AppError::Preflight(ref findings) => {
                 let remedies = findings.iter().map(|found| found.fault.remedy());
-                let own = Self::usage(error.to_string());
-                remedies.fold(own, |own, Remedy { what, command, person_only: _ }| {
-                    own.hint(match command {
-                        Some(command) => format!("{what}: {command}"),
-                        None => what,
-                    })
-                })
+                remedies.fold(Self::usage(error.to_string()), Self::remedy)
             }
             AppError::Policy(_) => Self::usage(error.to_string()).because_source(&error),
             AppError::NoSuchRun { .. } => {
-                Self::usage(error.to_string()).hint("greenloop audit list shows the runs")
+                Self::usage(error.to_string()).hint("`greenloop audit list` lists the runs")
             }
             AppError::LinkOutside { .. } => Self::usage(error.to_string())
-                .hint("remove the link: Greenloop writes its logs and reports there"),
+                .hint("remove the symbolic link: Greenloop writes its logs and reports there"),
             AppError::WhichEnvironment { ref names } => {
                 let first = names.first().map_or("ENV", String::as_str);
-                Self::usage(error.to_string()).hint(format!("--environment {first}, for example"))
+                Self::usage(error.to_string()).hint(format!("for example: --environment {first}"))
             }
             AppError::NoFix { .. } => {
-                Self::usage(error.to_string()).hint("greenloop audit list shows the runs")
+                Self::usage(error.to_string()).hint("`greenloop audit list` lists the runs")
+            }
+            AppError::Bundle { ref source, .. } => {
+                let exit = match source {
+                    BundleError::Io(_) => Exit::Infrastructure,
+                    _ => Exit::NeedsPerson,
+                };
+                let cause = error_cause(&error);
+                Self { cause, ..Self::new(exit, error.to_string()) }.hint("nothing was written")
+            }
+            AppError::BundleRefused { .. } => {
+                Self::person(error.to_string()).hint("nothing was written")
+            }
+            AppError::Push(ref source) => {
+                let exit = match source.kind {
+                    PullRequestErrorKind::Auth => Exit::NeedsPerson,
+                    _ => Exit::Infrastructure,
+                };
+                let cause = error_cause(&error);
+                Self { cause, ..Self::new(exit, error.to_string()) }
+                    .hint("the accepted commit is on the run's branch here: git branch --list 'greenloop/*'")
             }
             AppError::Target(error) => error.into(),
+            AppError::AddressInUse { ref at, error: ref source } => {
+                let own = Self::infrastructure(error.to_string()).hint(at.remedy());
+                match source.evidence.remedy.clone() {
+                    Some(remedy) => own.remedy(remedy),
+                    None => own,
+                }
+            }
             AppError::Engine(error) => {
                 let hint = error.kind.advice();
                 let cause = error_cause(&error);
                 Self { cause, ..Self::infrastructure(error.to_string()) }.hint(hint)
+            }
+            AppError::PullRequest(ref request) => {
+                let exit = match request.kind {
+                    PullRequestErrorKind::UnknownRepository | PullRequestErrorKind::NoToken => {
+                        Exit::Usage
+                    }
+                    PullRequestErrorKind::Rejected | PullRequestErrorKind::Auth => {
+                        Exit::NeedsPerson
+                    }
+                    PullRequestErrorKind::Unreachable
+                    | PullRequestErrorKind::Protocol
+                    | PullRequestErrorKind::Git => Exit::Infrastructure,
+                    PullRequestErrorKind::Cancelled => Exit::Cancelled,
+                };
+                Self::new(exit, error.to_string()).because_source(&error)
             }
             AppError::Hub(error) => error.into(),
             AppError::Worker(WorkerError::Hub(error)) => error.into(),
@@ -387,9 +506,10 @@ impl From<AppError> for CommandError {
             AppError::Worker(WorkerError::Thread(_)) => {
                 Self::infrastructure(error.to_string()).because_source(&error)
             }
-            AppError::Secret(_) => Self::infrastructure(error.to_string())
-                .because_source(&error)
-                .hint("greenloop doctor --environment ENV shows who one is in Azure"),
+            AppError::Secret(_) => {
+                let own = Self::infrastructure(error.to_string()).because_source(&error);
+                own.doctor("shows the identity that is used in Azure")
+            }
             AppError::Store(ref store) => {
                 let (exit, hint) = match store.kind {
                     StoreErrorKind::Invalid | StoreErrorKind::NotFound => (
@@ -398,14 +518,17 @@ impl From<AppError> for CommandError {
                     ),
                     StoreErrorKind::StaleLease
                     | StoreErrorKind::Conflict
+                    | StoreErrorKind::Forbidden
                     | StoreErrorKind::Busy
-                    | StoreErrorKind::Unavailable => {
-                        (Exit::Infrastructure, "does the database run, and may one log in there?")
-                    }
+                    | StoreErrorKind::Unavailable => (
+                        Exit::Infrastructure,
+                        "check whether the database is running and accepts \
+                            this login",
+                    ),
                     StoreErrorKind::Corrupt => (
                         Exit::Infrastructure,
-                        "a newer greenloop may have made these tables; docs/hub.md tells how to \
-                         restore a backup",
+                        "a newer greenloop may have created these tables; docs/hub.md describes \
+                         how to restore a backup",
                     ),
                 };
                 Self::new(exit, error.to_string()).because_source(&error).hint(hint)
@@ -419,12 +542,21 @@ impl From<AppError> for CommandError {
                     SandboxError::Scratch { .. } => command,
                 }
             }
-            AppError::Tls(_) => Self::usage(error.to_string())
-                .because_source(&error)
-                .hint("--tls-cert takes a chain of certificates, --tls-key its key, both in PEM"),
+            AppError::Watch(ref watch) => {
+                let own = Self::infrastructure(error.to_string()).because_source(watch);
+                if watch.limit {
+                    own.hint("raise the limit: sudo sysctl fs.inotify.max_user_watches=524288")
+                } else {
+                    own
+                }
+            }
+            AppError::Tls(_) => Self::usage(error.to_string()).because_source(&error).hint(
+                "--tls-cert must be a certificate chain, --tls-key its private key, both in \
+                    PEM",
+            ),
             AppError::Listen { .. } => Self::infrastructure(error.to_string())
                 .because_source(&error)
-                .hint("--listen ADDRESS:PORT names another; port 0 takes any that is free"),
+                .hint("use another address with --listen ADDRESS:PORT; port 0 selects a free port"),
             AppError::Drive(_)
             | AppError::Folder { .. }
             | AppError::Audit(_)
@@ -436,6 +568,13 @@ impl From<AppError> for CommandError {
 }
 
 impl CommandError {
+    fn remedy(self, Remedy { what, command, person_only: _ }: Remedy) -> Self {
+        self.hint(match command {
+            Some(command) => format!("{what}: {}", unbroken(&command)),
+            None => what,
+        })
+    }
+
     fn because_source(mut self, error: &dyn Error) -> Self {
         self.cause = error_cause(error);
         self

@@ -12,10 +12,10 @@ use greenloop_evidence::{ExtractLimits, Extraction, Extractor, Redactor, explain
 /// Which log to explain, and how.
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
-    /// A build log; `-` or nothing reads standard input
+    /// Build log; `-` reads standard input
     #[arg(value_name = "FILE", default_value = "-")]
     file: PathBuf,
-    /// The form of the answer
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = ExplainOutput::Text)]
     output: ExplainOutput,
 }

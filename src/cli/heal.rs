@@ -4,87 +4,75 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use clap::builder::TypedValueParser as _;
+use clap_complete::engine::ArgValueCandidates;
 
+use super::bell::BellArgs;
+use super::command_args::CommandArgs;
 use super::error::{CommandError, Exit, exit_of};
 use super::output::{self, OutputChoice};
 use super::sandbox_choice::Weakest;
-use super::{block_on, terminal};
-use crate::app::{self, HealRequest};
+use super::{block_on, completions, terminal};
+use crate::app::{self, HealRequest, WrittenBundle};
 use greenloop_model::{Invocation, runs_nothing, shell_word};
 
 /// What to heal.
 #[derive(Debug, Args)]
 pub(super) struct HealArgs {
-    /// Stop after this many iterations [default: what the configuration says, or 5]
+    /// Stop after this many iterations [default: from the configuration, otherwise 5]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     max_iterations: Option<u32>,
-    /// The configuration whose agents, limits and policy hold; '' for none [default: config.yaml
-    /// at the repository's root, where there is one]
-    #[arg(
-        short,
-        long,
-        value_name = "FILE",
-        env = "GREENLOOP_CONFIG",
-        hide_env_values = true,
-        value_parser = clap::builder::OsStringValueParser::new().map(PathBuf::from)
-    )]
-    config: Option<PathBuf>,
     /// Leave the fix in the work tree (the default)
     #[arg(long, conflicts_with = "branch")]
     apply: bool,
-    /// Leave the fix only as commits on the branch greenloop/<run>; the work tree stays as it is
+    /// Leave the fix only on the branch greenloop/<run>; do not change the work tree
     #[arg(long)]
     branch: bool,
-    /// Stop the command when it has run for this many seconds
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
-    timeout: Option<u64>,
-    /// Let the command use the network
-    #[arg(long)]
-    network: bool,
-    /// The weakest sandbox that will do [default: what the configuration says, or B]
-    #[arg(long, value_name = "LEVEL", value_enum, ignore_case = true)]
-    sandbox: Option<Weakest>,
-    /// Let the command write to this folder, too
-    #[arg(long, value_name = "DIR")]
-    cache: Vec<PathBuf>,
-    /// Let the command inherit this variable, or all that begin so when it ends in `*`
-    #[arg(long = "env", value_name = "NAME")]
-    env: Vec<String>,
-    /// How to tell what happens
+    /// Write the fix into this file, signed with the key of GREENLOOP_AUDIT_KEY(_FILE), for another
+    /// job to accept (greenloop accept); do not change the work tree
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["apply", "branch"])]
+    bundle: Option<PathBuf>,
+    #[command(flatten)]
+    own: CommandArgs,
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = OutputChoice::Auto)]
     output: OutputChoice,
-    /// Log in detail what Greenloop itself does (to logs/orchestrator_<date>.log)
+    #[command(flatten)]
+    bell: BellArgs,
+    /// Show all that is known of a failure, and write a debug log of Greenloop itself to
+    /// logs/orchestrator_<date>.log
     #[arg(long)]
     debug: bool,
-    /// Answer yes wherever the policy wants a person; never overrides what it forbids
+    /// Confirm where the policy asks for a person; cannot override what the policy forbids
     #[arg(short, long)]
     yes: bool,
-    /// Take the fix of a run back out of the work tree; the last run's without RUN
+    /// Remove the fix of a run from the work tree; without RUN, that of the last run
     #[arg(
         long,
         value_name = "RUN",
         num_args = 0..=1,
-        conflicts_with_all = ["apply", "branch", "timeout", "max_iterations", "command", "yes"]
+        add = ArgValueCandidates::new(completions::runs),
+        conflicts_with_all = ["apply", "branch", "bundle", "timeout", "max_iterations", "command", "yes"]
     )]
     undo: Option<Option<String>>,
     /// The command that fails, after `--`
-    #[arg(required_unless_present = "undo", last = true, value_name = "COMMAND")]
+    #[arg(
+        required_unless_present = "undo",
+        last = true,
+        value_name = "COMMAND",
+        add = ArgValueCandidates::new(completions::gate_commands)
+    )]
     command: Vec<OsString>,
 }
 
 pub(super) fn heal(args: HealArgs) -> Result<Exit, CommandError> {
     let HealArgs {
         max_iterations,
-        config,
         apply: _,
         branch,
-        timeout,
-        network,
-        sandbox,
-        cache,
-        env,
+        bundle,
+        own,
         output,
+        bell,
         debug,
         yes,
         undo,
@@ -95,36 +83,20 @@ pub(super) fn heal(args: HealArgs) -> Result<Exit, CommandError> {
     }
     let command_line = shell_line(&command)?;
     if runs_nothing(&command_line) {
-        return Err(CommandError::usage("there is no command after `--` to heal")
-            .hint("give the one that fails: greenloop heal -- cargo test")
-            .hint("a variable in it may be empty here: a shell has already put in its value"));
+        return Err(CommandError::usage("no command after `--`")
+            .hint("add the failing command: greenloop heal -- cargo test")
+            .hint("a variable in it may be empty: the shell has already expanded it"));
     }
     let mut arguments = "heal".to_owned();
     if branch {
         arguments.push_str(" --branch");
     }
-    if let Some(seconds) = timeout {
-        arguments.push_str(&format!(" --timeout {seconds}"));
+    if let Some(file) = &bundle {
+        arguments.push_str(&format!(" --bundle {}", shell_word(&file.to_string_lossy())));
     }
-    if network {
-        arguments.push_str(" --network");
-    }
-    if let Some(level) = sandbox {
-        arguments.push_str(&format!(" --sandbox {}", level.name()));
-    }
-    let cache = cache.iter().map(std::path::absolute).collect::<Result<Vec<_>, _>>();
-    let cache = cache.map_err(|e| CommandError::usage("--cache is no folder").because(e))?;
-    for folder in &cache {
-        let folder = shell_word(&folder.to_string_lossy());
-        arguments.push_str(&format!(" --cache {folder}"));
-    }
-    for name in &env {
-        arguments.push_str(&format!(" --env {}", shell_word(name)));
-    }
-    if let Some(config) = &config {
-        let config = shell_word(&config.to_string_lossy());
-        arguments.push_str(&format!(" --config {config}"));
-    }
+    let own = own.absolute()?;
+    arguments.push_str(&own.flags());
+    terminal::note_second_configuration(own.config.as_ref());
     let directory = terminal::current_directory()?;
     let invocation = Invocation {
         program: terminal::program(),
@@ -139,25 +111,50 @@ pub(super) fn heal(args: HealArgs) -> Result<Exit, CommandError> {
     let request = HealRequest {
         directory,
         command: command_line,
-        config,
+        timeout: own.timeout(),
+        config: own.config,
         max_iterations,
-        timeout: timeout.map(std::time::Duration::from_secs),
-        network,
-        sandbox: sandbox.map(Weakest::level),
-        cache,
-        env_names: env,
+        max_tokens: None,
+        max_cost_usd: None,
+        network: own.network,
+        sandbox: own.sandbox.map(Weakest::level),
+        cache: own.cache,
+        env_names: own.env,
         branch,
+        bundle: bundle.clone(),
         copies: super::work_folder(None, "greenloop/heal").ok(),
         debug,
         approval: terminal::approval(yes),
         env: terminal::environment(),
         invocation,
     };
-    let summary = block_on(async {
+    let (summary, written) = block_on(async {
         let cancel = terminal::cancel_on_signals();
-        app::heal(request, output::reporters(output), cancel).await
+        let (reporters, _keys) = output::reporters_and_keys(output, bell, debug, &cancel);
+        app::heal(request, reporters, cancel).await
     })??;
+    if let Some(bundle) = &bundle {
+        for name in app::push_credentials(&terminal::environment()) {
+            output::tell(&format!(
+                "warning: this job holds {name}, with which it could push: a job that makes a \
+                 bundle needs no such credential\n"
+            ));
+        }
+        output::tell(&about_bundle(bundle, written.as_ref()));
+    }
     Ok(exit_of(&summary))
+}
+
+fn about_bundle(file: &Path, written: Option<&WrittenBundle>) -> String {
+    let Some(WrittenBundle { file, sha256, key }) = written else {
+        return format!("there is no patch to hand on: {} was not written\n", file.display());
+    };
+    let name = shell_word(&file.to_string_lossy());
+    format!(
+        "the bundle {} is written (sha256 {sha256})\n  accept it in another job: greenloop accept \
+         {name} --key '{key}'\n",
+        file.display()
+    )
 }
 
 fn take_back(run: Option<&str>) -> Result<Exit, CommandError> {
@@ -165,19 +162,19 @@ fn take_back(run: Option<&str>) -> Result<Exit, CommandError> {
     let run = run.short();
     if files.is_empty() {
         let message =
-            format!("nothing was taken back: no line of the fix of run {run} is in this work tree");
+            format!("nothing was removed: no line of the fix of run {run} is in this work tree");
         return Err(CommandError::person(message)
-            .hint("is it on another branch, stashed, or taken out by hand?")
-            .hint("greenloop heal --undo RUN takes the fix of another run back"));
+            .hint("it may be on another branch, stashed, or removed by hand")
+            .hint("`greenloop heal --undo RUN` removes the fix of another run"));
     }
     let names: Vec<String> = files.iter().map(ToString::to_string).collect();
-    output::print(&format!("took the fix of run {run} back: {}\n", names.join(", ")))?;
+    output::print(&format!("removed the fix of run {run}: {}\n", names.join(", ")))?;
     Ok(Exit::Ok)
 }
 
 /// `git`, such that it works on the whole repository: `git apply` passes over what lies outside
 /// the folder it is called in.
-fn git_at_root(directory: &Path) -> String {
+pub(super) fn git_at_root(directory: &Path) -> String {
     match greenloop_workspace::work_tree_root(directory) {
         Some(root) if directory.canonicalize().is_ok_and(|here| here != root) => {
             format!("git -C {}", shell_word(&root.to_string_lossy()))
@@ -188,13 +185,13 @@ fn git_at_root(directory: &Path) -> String {
 
 /// One argument is a shell line (`heal -- 'make && make test'`); several are a command whose
 /// arguments are quoted, so that the shell sees just what was given.
-fn shell_line(command: &[OsString]) -> Result<String, CommandError> {
+pub(super) fn shell_line(command: &[OsString]) -> Result<String, CommandError> {
     let texts = command
         .iter()
         .map(|part| {
             part.to_str().ok_or_else(|| {
-                CommandError::usage(format!("the command is not UTF-8: {}", part.display()))
-                    .hint("put it into a script and heal the script")
+                CommandError::usage(format!("the command is not valid UTF-8: {}", part.display()))
+                    .hint("write it to a script and heal the script")
             })
         })
         .collect::<Result<Vec<&str>, _>>()?;

@@ -20,7 +20,7 @@ use greenloop_report::safe_text::safe;
 pub(super) enum HubCommand {
     /// Serve the API and the dashboard until SIGTERM
     Serve(Box<ServeArgs>),
-    /// Make, list and revoke the tokens of workers, pipelines and dashboards
+    /// Create, list and revoke tokens for workers, pipelines and dashboards
     #[command(subcommand)]
     Token(TokenCommand),
 }
@@ -28,8 +28,8 @@ pub(super) enum HubCommand {
 /// Where the hub keeps everything.
 #[derive(Debug, Args)]
 pub(super) struct StoreArgs {
-    /// sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE [default: hub.db in the
-    /// folder for data]
+    /// sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE [default: greenloop/hub.db in the
+    /// user's data folder]
     #[arg(long, value_name = "URL", env = "GREENLOOP_STORE", hide_env_values = true)]
     store: Option<String>,
 }
@@ -37,26 +37,28 @@ pub(super) struct StoreArgs {
 /// How long ended things are kept. 0 keeps them for ever.
 #[derive(Debug, Args)]
 struct KeepArgs {
-    /// Events; a live connection that wants older ones is told of the gap; 0 keeps them
+    /// Delete events after this many days; a client that resumes from an older event is told about
+    /// the gap; 0 keeps them
     #[arg(long, value_name = "DAYS", env = "GREENLOOP_KEEP_EVENTS", hide_env_values = true, default_value_t = 30, value_parser = days())]
     keep_events: u64,
-    /// Graphs that ended, with their tasks, attempts, evidence and merges: a day longer than their
-    /// branches at least; 0 keeps them
+    /// Delete ended graphs, with their tasks, attempts, evidence and merges, after this many days
+    /// (at least one more than --keep-branches); 0 keeps them
     #[arg(long, value_name = "DAYS", env = "GREENLOOP_KEEP_GRAPHS", hide_env_values = true, default_value_t = 90, value_parser = days())]
     keep_graphs: u64,
-    /// Reports of deploy runs; 0 keeps them
+    /// Delete reports of deploy runs after this many days; 0 keeps them
     #[arg(long, value_name = "DAYS", env = "GREENLOOP_KEEP_RUNS", hide_env_values = true, default_value_t = 90, value_parser = days())]
     keep_runs: u64,
-    /// Tokens that were revoked or have expired; 0 keeps them
+    /// Delete revoked and expired tokens after this many days; 0 keeps them
     #[arg(long, value_name = "DAYS", env = "GREENLOOP_KEEP_TOKENS", hide_env_values = true, default_value_t = 90, value_parser = days())]
     keep_tokens: u64,
-    /// Branches of tasks (task/ID/eEPOCH), after the end of their task; 0 keeps them
+    /// Delete branches of tasks (task/ID/eEPOCH) this many days after the end of the task; 0 keeps
+    /// them
     #[arg(long, value_name = "DAYS", env = "GREENLOOP_KEEP_BRANCHES", hide_env_values = true, default_value_t = 7, value_parser = days())]
     keep_branches: u64,
     /// Workers that stopped or died, after their last heartbeat; 0 keeps them
     #[arg(long, value_name = "HOURS", env = "GREENLOOP_KEEP_AGENTS", hide_env_values = true, default_value_t = 24, value_parser = clap::value_parser!(u64).range(0..=87_600))]
     keep_agents: u64,
-    /// How often old things are looked for
+    /// Interval between deletions of old records
     #[arg(long, value_name = "SECONDS", env = "GREENLOOP_PURGE_EVERY", hide_env_values = true, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     purge_every: u64,
 }
@@ -77,18 +79,18 @@ fn hours(count: u64) -> Option<Duration> {
 
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
-    /// Where to listen; port 0 takes any that is free
+    /// Address to listen on; port 0 selects a free port
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7474")]
     listen: SocketAddr,
     #[command(flatten)]
     store: StoreArgs,
-    /// redis://…: wakes other hubs of the same PostgreSQL; never needed
+    /// redis://…: notifies other hubs on the same PostgreSQL; optional
     #[arg(long, value_name = "URL", env = "GREENLOOP_REDIS", hide_env_values = true)]
     redis: Option<String>,
-    /// Chain of certificates, in PEM; read again when it changes
+    /// Certificate chain in PEM; reloaded when it changes
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
-    /// Its private key, in PEM
+    /// Private key of the certificate, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
     /// Serve other machines without TLS, behind a proxy that terminates it
@@ -97,37 +99,53 @@ pub(super) struct ServeArgs {
     /// Require a token for reading too, even on this machine
     #[arg(long)]
     read_token_required: bool,
-    /// What the hub is called besides; beyond this machine, any name when none is given
+    /// Additional host name that requests may use [default: on this machine its own names, beyond
+    /// it any name]
     #[arg(long = "host", value_name = "NAME")]
     hosts: Vec<String>,
-    /// Let pages of this origin change things: https://ops.example.org
+    /// Accept changes from pages of this origin, for example https://ops.example.org
     #[arg(long = "origin", value_name = "ORIGIN")]
     origins: Vec<String>,
-    /// Requests a second of one token, twice as many at once; 0 for no limit
+    /// Requests per second and token, with bursts of twice as many; 0 for no limit
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     rate: u32,
-    /// Connections at the same time
+    /// Maximum number of connections
     #[arg(long, value_name = "N", default_value_t = 16_384)]
     connections: u32,
-    /// Events that a live connection may fall behind by before it is dropped
+    /// Disconnect a live client that is this many events behind
     #[arg(long, value_name = "N", default_value_t = 8_192, value_parser = clap::value_parser!(u32).range(16..))]
     live_events: u32,
     /// Expected period of heartbeats; a worker without one for three times as long is down
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     heartbeat: u64,
-    /// How long a running task may say nothing new before an alert
+    /// Raise an alert when a running task reports no progress for this long
     #[arg(long, value_name = "SECONDS", default_value_t = 1_800, value_parser = clap::value_parser!(u64).range(1..))]
     stuck_after: u64,
+    /// Return a merge that nobody approves within this time to a person, for tasks and graphs with
+    /// `approval: merge`
+    #[arg(long, value_name = "HOURS", default_value_t = 168, value_parser = clap::value_parser!(u64).range(1..=8_760))]
+    merge_approval_timeout: u64,
+    /// Let people approve what they requested themselves, where one person works alone; recorded
+    #[arg(long)]
+    allow_self_approval: bool,
     #[command(flatten)]
     keep: KeepArgs,
-    /// Leave the merge queues to other hubs of the same store
+    /// File with `notifications`, as in config.yaml: who is notified of what happens
+    #[arg(long, value_name = "FILE", env = "GREENLOOP_NOTIFICATIONS", hide_env_values = true)]
+    notifications: Option<PathBuf>,
+    /// Where people reach the dashboard, for links in notifications [default: where it listens]
+    #[arg(long, value_name = "URL", env = "GREENLOOP_PUBLIC_URL", hide_env_values = true)]
+    public_url: Option<String>,
+    /// Hand out badges without a token
+    #[arg(long)]
+    public_badges: bool,
+    /// Do not run merge queues; other hubs on the same store do
     #[arg(long, conflicts_with_all = ["work", "speculate"])]
     no_merges: bool,
-    /// Where mirrors and the merges under test go [default: greenloop-hub in the folder for
-    /// caches]
+    /// Folder for mirrors and merge checkouts [default: greenloop-hub in the user's cache folder]
     #[arg(long, value_name = "DIR")]
     work: Option<PathBuf>,
-    /// Merges of one branch that are tested at the same time, each on top of the one before
+    /// Number of merges of one branch tested at the same time, each on top of the previous one
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     speculate: u32,
     /// What to do about a target branch that somebody moved back
@@ -135,7 +153,7 @@ pub(super) struct ServeArgs {
     on_rewind: OnRewind,
     #[command(flatten)]
     sandbox: SandboxChoiceArgs,
-    /// Log in detail
+    /// Write debug messages to the log
     #[arg(long)]
     debug: bool,
 }
@@ -143,29 +161,29 @@ pub(super) struct ServeArgs {
 /// What becomes of a target that was moved other than forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum OnRewind {
-    /// Its merge queue waits until a person decides (`greenloop tasks queue`)
+    /// Pause the merge queue until a person decides (`greenloop tasks queue`)
     Ask,
-    /// It stays there: the tasks whose merges are missing are done again
+    /// Accept the new position and redo the tasks whose merges are missing
     Follow,
-    /// It gets back what it had, unless commits of others would be lost
+    /// Push the missing commits again, unless that would lose commits of others
     Restore,
 }
 
 /// Tokens, in the store itself: the hub need not run.
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
-    /// Make a token; it is shown once
+    /// Create a token; it is shown only once
     Create {
-        /// For people: who has it
+        /// Name of the owner, for display
         #[arg(long, value_name = "NAME")]
         name: String,
-        /// What it allows; each scope allows what the one before does
+        /// Scope; each one includes the previous ones
         #[arg(long = "scope", value_enum, required = true)]
         scopes: Vec<ScopeChoice>,
-        /// The one worker that may use it
+        /// Restrict the token to this worker
         #[arg(long, value_name = "NAME")]
         agent: Option<String>,
-        /// How long it is good for [default: until it is revoked]
+        /// Validity in days [default: until it is revoked]
         #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..=3_650))]
         days: Option<u64>,
         #[command(flatten)]
@@ -178,7 +196,7 @@ pub(super) enum TokenCommand {
     },
     /// Revoke a token; hubs notice within seconds
     Revoke {
-        /// Its id (greenloop hub token list)
+        /// Id of the token (greenloop hub token list)
         id: String,
         #[command(flatten)]
         store: StoreArgs,
@@ -187,11 +205,11 @@ pub(super) enum TokenCommand {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum ScopeChoice {
-    /// Look
+    /// Read everything
     Read,
-    /// Claim tasks, report on them
+    /// Claim tasks and report on them
     Work,
-    /// Submit, cancel, retry
+    /// Submit, cancel and retry
     Admin,
 }
 
@@ -228,7 +246,12 @@ fn serve(args: ServeArgs) -> Result<Exit, CommandError> {
         live_events,
         heartbeat,
         stuck_after,
+        merge_approval_timeout,
+        allow_self_approval,
         keep,
+        notifications,
+        public_url,
+        public_badges,
         no_merges,
         work,
         speculate,
@@ -272,17 +295,23 @@ fn serve(args: ServeArgs) -> Result<Exit, CommandError> {
         live_events: usize::try_from(live_events).unwrap_or(usize::MAX),
         heartbeat: Duration::from_secs(heartbeat),
         stuck_after: Duration::from_secs(stuck_after),
+        merge_approval: Duration::from_secs(merge_approval_timeout * 3600),
+        self_approval: allow_self_approval,
         keep: Retention {
             events: hours(24 * keep_events),
             graphs: hours(24 * graph_days(keep_graphs, keep_branches)),
             runs: hours(24 * keep_runs),
             tokens: hours(24 * keep_tokens),
             agents: hours(keep_agents),
+            actions: Retention::default().actions,
             ..Retention::default()
         },
         keep_branches: hours(24 * keep_branches),
         purge_every: Duration::from_secs(purge_every),
         merges,
+        notifications,
+        public_url,
+        public_badges,
         debug,
     };
     block_on_all_processors(async {
@@ -297,14 +326,17 @@ fn greet(started: &HubStarted) {
     let look = match (tokens, open_to_read) {
         (0, _) => {
             let program = terminal::program();
-            format!("none yet: {program} hub token create --name NAME --scope admin --store STORE")
+            format!(
+                "none; create one with {program} hub token create --name NAME --scope admin \
+                --store STORE"
+            )
         }
         (1, _) => "1".to_owned(),
         (n, _) => n.to_string(),
     };
     let reading = match open_to_read {
-        true => "anybody on this machine; to change something takes a token",
-        false => "with a token",
+        true => "anybody on this machine may read; changes require a token",
+        false => "only with a token",
     };
     let text = format!(
         "greenloop hub {}\n  dashboard  {address}\n  store      {store}\n  tokens     {look}\n  \
@@ -327,9 +359,9 @@ fn token(command: TokenCommand) -> Result<Exit, CommandError> {
             let store = store.address()?;
             let made = block_on(async { app::create_token(&store, &request).await })??;
             // Only the token on stdout, so that a script can take it.
-            output::print(&format!("{}\n", made.expose()))?;
+            output::print_content(&format!("{}\n", made.expose()))?;
             output::tell(&format!(
-                "token {}: it is shown only now; revoke it with greenloop hub token revoke {0}\n",
+                "token {}: shown only once; revoke it with greenloop hub token revoke {0}\n",
                 made.token.id
             ));
         }
@@ -383,9 +415,9 @@ impl StoreArgs {
         }
         let folder = data_folder();
         std::fs::create_dir_all(&folder).map_err(|error| {
-            CommandError::usage(format!("{} cannot be made", folder.display()))
+            CommandError::usage(format!("could not create {}", folder.display()))
                 .because(error)
-                .hint("name another place with --store sqlite:PATH")
+                .hint("use another file with --store sqlite:PATH")
         })?;
         Ok(format!("sqlite:{}", folder.join("hub.db").display()))
     }

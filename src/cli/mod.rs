@@ -3,7 +3,12 @@
 //! One file a command. Only here do errors become hints and exit codes ([`error`]), and only
 //! here are the environment, the terminal and the current directory looked at.
 
+mod accept;
+mod approve;
 mod audit;
+mod bell;
+mod command_args;
+mod completions;
 mod config;
 mod demo;
 mod doctor;
@@ -11,25 +16,33 @@ mod error;
 mod explain;
 mod heal;
 mod hub;
+mod init;
+mod keys;
+mod mcp;
 mod output;
+mod overview;
 mod patch;
 mod policy;
 mod policy_report;
+mod pr;
 mod release;
 mod run;
 mod sandbox;
 mod sandbox_choice;
+mod snippet;
+mod stop;
 mod stream;
 mod supervise;
 mod tasks;
 mod terminal;
+mod watch;
 mod worker;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 pub use error::{CommandError, Exit};
 
@@ -61,20 +74,35 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Take the commit at hand to a verified deployment, healing what fails
+    /// Write a configuration for this repository, with gates that were run and passed
+    Init(init::InitArgs),
+    /// Deploy the current commit and verify it; repair what fails
     Run(run::RunArgs),
-    /// Repair one failing command in a git repository, no configuration needed
+    /// Repair one failing command in a git repository; needs no configuration
     Heal(heal::HealArgs),
-    /// Run the smoke tests against what is deployed
+    /// Run a command and heal it, again whenever files are saved
+    Watch(watch::WatchArgs),
+    /// Verify the repair in a bundle of another job, evaluate it again, and commit it
+    Accept(accept::AcceptArgs),
+    /// List what waits for a person at a hub; approve or reject it
+    Approve(approve::ApproveArgs),
+    /// Run the gates of a pull request and offer a fix in it
+    Pr(pr::PrArgs),
+    /// Run the smoke tests against the deployed release
     Verify(run::VerifyArgs),
     /// Roll back to an earlier verified release
     Rollback(release::RollbackArgs),
     /// Show what is deployed, since when, and whether it is verified
     Status(release::StatusArgs),
-    /// Read, verify, replay and report the audit logs of runs
+    /// Stop what is deployed; releases are kept for a rollback
+    #[command(visible_alias = "down")]
+    Stop(stop::StopArgs),
+    /// Print the log of what is deployed
+    Logs(stop::LogsArgs),
+    /// Read, verify and replay the audit logs of runs
     #[command(subcommand)]
     Audit(audit::AuditCommand),
-    /// Print what matters in a build log
+    /// Extract the relevant lines of a build log
     Explain(explain::ExplainArgs),
     /// Apply a diff or a model's answer to the work tree, all or nothing
     #[command(subcommand)]
@@ -82,13 +110,13 @@ enum Command {
     /// Evaluate a patch against the policy, or explain one of its rules
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
-    /// Check, show or describe the configuration
+    /// Validate or print the configuration, or print its schema
     #[command(subcommand)]
     Config(config::ConfigCommand),
     /// Check, show, simulate and submit graphs of tasks
     #[command(subcommand)]
     Tasks(tasks::TasksCommand),
-    /// Serve the hub that gives tasks to workers, and make tokens for it
+    /// Run the hub that distributes tasks to workers, and manage its tokens
     #[command(subcommand)]
     Hub(hub::HubCommand),
     /// Work on the tasks of a hub
@@ -99,6 +127,12 @@ enum Command {
     Sandbox(sandbox::SandboxArgs),
     /// Run the whole loop on a small broken service: no account, no network
     Demo(demo::DemoArgs),
+    /// Serve explain_log, check_patch, policy_check, run_status and audit_show to other agents (MCP)
+    Mcp(mcp::McpArgs),
+    /// Print the completion script of a shell
+    Completions(completions::CompletionsArgs),
+    /// Write the man pages
+    Man(completions::ManArgs),
     /// Keep a release of the process target running (started by a rollout)
     #[command(hide = true)]
     Supervise(supervise::SuperviseArgs),
@@ -106,6 +140,10 @@ enum Command {
 
 /// Parses `arguments`, does what they ask for and returns the exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(exit) = completions::answer(&arguments) {
+        return exit.into();
+    }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -127,17 +165,26 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CommandError> {
     let Cli { command, run } = cli;
     let Some(command) = command else {
         if run.is_empty() {
-            let _closed_pipe = Cli::command().print_help();
-            return Ok(Exit::Usage.into());
+            return Ok(overview::overview()?.into());
         }
         return Ok(run::run(run)?.into());
     };
     let exit = match command {
+        Command::Init(args) => init::init(args),
         Command::Run(args) => run::run(args),
         Command::Heal(args) => heal::heal(args),
+        Command::Watch(args) => watch::watch(args),
+        Command::Accept(args) => accept::accept(args),
+        Command::Approve(args) => approve::approve(args),
+        Command::Pr(args) => pr::pr(args),
         Command::Verify(args) => run::verify(args),
         Command::Rollback(args) => release::rollback(args),
         Command::Status(args) => release::status(args),
+        Command::Stop(args) => stop::stop(args),
+        Command::Logs(args) => stop::logs(args),
+        Command::Mcp(args) => mcp::mcp(args),
+        Command::Completions(args) => completions::completions(args),
+        Command::Man(args) => completions::man(args),
         Command::Audit(command) => audit::audit(command),
         Command::Explain(args) => explain::explain(args),
         Command::Patch(command) => patch::patch(command),
@@ -165,7 +212,12 @@ fn work_folder(given: Option<PathBuf>, name: &str) -> Result<PathBuf, CommandErr
     folder("XDG_CACHE_HOME")
         .or_else(|| folder("HOME").map(|home| home.join(".cache")))
         .map(|caches| caches.join(name))
-        .ok_or_else(|| CommandError::usage("there is no HOME").hint("name a folder with --work"))
+        .ok_or_else(|| {
+            CommandError::usage("neither XDG_CACHE_HOME nor HOME is set").hint(
+                "set a \
+            folder with --work",
+            )
+        })
 }
 
 /// A runtime for the commands that wait for something.
@@ -194,6 +246,8 @@ fn block_on_threads<T>(threads: usize, future: impl Future<Output = T>) -> Resul
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     fn describe(command: &mut clap::Command, page: &mut String) {

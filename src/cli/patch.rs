@@ -9,18 +9,19 @@ use super::error::{CommandError, Exit};
 use super::{output, terminal};
 use greenloop_model::{FileContent, RepoPath};
 use greenloop_patch::{Answer, ParsedPatch, Refusal, ResolveOptions, Tree, parse_answer, resolve};
+use greenloop_workspace::WorkspaceError;
 
 /// What to do with a patch.
 #[derive(Debug, Subcommand)]
 pub(super) enum PatchCommand {
     /// Check whether it would apply, and print the canonical diff
     Check {
-        /// A diff or a model's answer; `-` reads standard input
+        /// Diff or model's answer; `-` reads standard input
         file: PathBuf,
     },
-    /// Apply it to the work tree: all of it or nothing
+    /// Apply a patch to the work tree, all or nothing
     Apply {
-        /// A diff or a model's answer; `-` reads standard input
+        /// Diff or model's answer; `-` reads standard input
         file: PathBuf,
     },
 }
@@ -38,9 +39,14 @@ impl WorkTree {
         Ok(Self { root })
     }
 
-    /// `config.yaml`, when there is one.
+    /// The repository's configuration, when there is one.
     pub(super) fn default_config(&self) -> Option<PathBuf> {
-        Some(self.root.join(greenloop_config::DEFAULT_NAME)).filter(|path| path.is_file())
+        Some(greenloop_config::locate(&self.root).path).filter(|path| path.is_file())
+    }
+
+    /// Whether the patch can be written as it is.
+    pub(super) fn check(&self, patch: &ParsedPatch) -> Result<(), WorkspaceError> {
+        greenloop_workspace::check_work_tree(&self.root, patch.changes())
     }
 
     /// A path relative to the root, when it lies inside.
@@ -73,7 +79,7 @@ pub(super) fn patch(command: PatchCommand) -> Result<Exit, CommandError> {
     let mut stderr = anstream::stderr();
     for leniency in parsed.leniencies() {
         let leniency = greenloop_report::safe_text::safe(leniency);
-        let _closed_pipe = writeln!(stderr, "forgiven: {leniency}");
+        let _closed_pipe = writeln!(stderr, "tolerated: {leniency}");
     }
     if write {
         greenloop_workspace::write_work_tree(&tree.root, parsed.changes())?;
@@ -124,12 +130,19 @@ pub(super) fn read(
     file: &Path,
     tree: &WorkTree,
 ) -> Result<Result<ParsedPatch, Refusal>, CommandError> {
-    let text = read_text(file)?;
-    let edits = match parse_answer(&text) {
+    resolve_text(&read_text(file)?, tree)
+}
+
+/// Resolves a diff or an answer against the tree.
+pub(super) fn resolve_text(
+    text: &str,
+    tree: &WorkTree,
+) -> Result<Result<ParsedPatch, Refusal>, CommandError> {
+    let edits = match parse_answer(text) {
         Ok(Answer::Edits(edits)) => edits,
         Ok(Answer::NoPatch(no_patch)) => {
             return Err(CommandError::person(format!(
-                "the answer says that no patch is right ({}): {}",
+                "the answer says that no patch is appropriate ({}): {}",
                 no_patch.class.name(),
                 no_patch.reason
             )));
@@ -142,6 +155,6 @@ pub(super) fn read(
 /// Tells a refusal: exit 1, with the text that teaches.
 pub(super) fn refused(refusal: &Refusal) -> Result<Exit, CommandError> {
     let text = greenloop_report::safe_text::safe(&refusal.to_string());
-    let _closed_pipe = writeln!(anstream::stderr(), "refused, nothing was changed\n{text}");
+    let _closed_pipe = writeln!(anstream::stderr(), "rejected, nothing was changed\n{text}");
     Ok(Exit::NeedsPerson)
 }

@@ -3,22 +3,24 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use clap_complete::engine::ArgValueCandidates;
 
+use super::bell::BellArgs;
 use super::error::{CommandError, Exit, exit_of};
 use super::output::{self, OutputChoice};
-use super::{block_on, terminal};
+use super::{block_on, completions, terminal};
 use crate::app::{self, ReleaseRequest, StatusReport};
 
 /// Which environment to look at.
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
-    /// The environment, as config.yaml names it; may be left out when there is only one
-    #[arg(short, long, value_name = "ENV")]
+    /// Environment of the configuration; optional if there is only one
+    #[arg(short, long, value_name = "ENV", add = ArgValueCandidates::new(completions::environments))]
     environment: Option<String>,
-    /// The configuration file [default: config.yaml at the repository's root]
+    /// Configuration file [default: greenloop.yaml or config.yaml at the repository's root]
     #[arg(short, long, value_name = "FILE", env = "GREENLOOP_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
-    /// The form of the answer
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = StatusOutput::Text)]
     output: StatusOutput,
 }
@@ -33,6 +35,7 @@ enum StatusOutput {
 pub(super) fn status(args: StatusArgs) -> Result<Exit, CommandError> {
     let StatusArgs { environment, config, output } = args;
     let directory = terminal::current_directory()?;
+    terminal::note_second_configuration(config.as_ref());
     let environment = app::environment_of(&directory, config.as_ref(), environment)?;
     let invocation = terminal::invocation("status ", &environment, config.as_ref(), "");
     let request = ReleaseRequest {
@@ -44,13 +47,15 @@ pub(super) fn status(args: StatusArgs) -> Result<Exit, CommandError> {
         env: terminal::environment(),
         invocation,
     };
-    let StatusReport { text, json, unknown } = block_on(app::status(&request))??;
+    let of_environment = CommandError::of_environment(&request.environment);
+    let StatusReport { text, json, unknown } =
+        block_on(app::status(&request))?.map_err(&of_environment)?;
     match output {
-        StatusOutput::Text => output::print_rows(&text)?,
+        StatusOutput::Text => output::print(&text)?,
         StatusOutput::Json => output::print_json(&json)?,
     }
     match unknown {
-        Some(error) => Err(error.into()),
+        Some(error) => Err(of_environment(error.into())),
         None => Ok(Exit::Ok),
     }
 }
@@ -58,31 +63,33 @@ pub(super) fn status(args: StatusArgs) -> Result<Exit, CommandError> {
 /// What to go back to.
 #[derive(Debug, Args)]
 pub(super) struct RollbackArgs {
-    /// The environment, as config.yaml names it; may be left out when there is only one
-    #[arg(short, long, value_name = "ENV")]
+    /// Environment of the configuration; optional if there is only one
+    #[arg(short, long, value_name = "ENV", add = ArgValueCandidates::new(completions::environments))]
     environment: Option<String>,
-    /// The N-th earlier release that `greenloop status` lists; in a cluster where it lists none,
-    /// the workloads' own revision N (0: the one before), as `kubectl rollout undo` has it
+    /// Restore the N-th earlier release that `greenloop status` lists; in a cluster without such
+    /// releases, revision N of the workloads as in `kubectl rollout undo` (0: the previous one)
     #[arg(long, value_name = "N", conflicts_with = "to_release")]
     to_revision: Option<u32>,
-    /// The release of this id
-    #[arg(long, value_name = "ID")]
+    /// Restore the release with this id
+    #[arg(long, value_name = "ID", add = ArgValueCandidates::new(completions::releases))]
     to_release: Option<String>,
-    /// The configuration file [default: config.yaml at the repository's root]
+    /// Configuration file [default: greenloop.yaml or config.yaml at the repository's root]
     #[arg(short, long, value_name = "FILE", env = "GREENLOOP_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
-    /// How to tell what happens
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = OutputChoice::Auto)]
     output: OutputChoice,
+    #[command(flatten)]
+    bell: BellArgs,
 }
 
 pub(super) fn rollback(args: RollbackArgs) -> Result<Exit, CommandError> {
-    let RollbackArgs { environment, to_revision, to_release, config, output } = args;
+    let RollbackArgs { environment, to_revision, to_release, config, output, bell } = args;
     let release = match to_release {
         None => None,
         Some(text) => Some(text.parse().map_err(|error| {
             CommandError::usage(format!("--to-release: {error}"))
-                .hint("greenloop status lists the releases with their ids")
+                .hint("`greenloop status` lists the releases and their ids")
         })?),
     };
     let flags = match (to_revision, &release) {
@@ -91,20 +98,24 @@ pub(super) fn rollback(args: RollbackArgs) -> Result<Exit, CommandError> {
         (None, None) => String::new(),
     };
     let directory = terminal::current_directory()?;
+    terminal::note_second_configuration(config.as_ref());
     let environment = app::environment_of(&directory, config.as_ref(), environment)?;
     let invocation = terminal::invocation("rollback ", &environment, config.as_ref(), &flags);
     let request = ReleaseRequest {
         directory,
-        environment,
+        environment: environment.clone(),
         config,
         release,
         revision: to_revision,
         env: terminal::environment(),
         invocation,
     };
+    let of_environment = CommandError::of_environment(&environment);
     let summary = block_on(async {
         let cancel = terminal::cancel_on_signals();
-        app::roll_back(request, output::reporters(output), cancel).await
-    })??;
+        let (reporters, _keys) = output::reporters_and_keys(output, bell, false, &cancel);
+        app::roll_back(request, reporters, cancel).await
+    })?
+    .map_err(&of_environment)?;
     Ok(exit_of(&summary))
 }

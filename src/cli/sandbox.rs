@@ -42,8 +42,8 @@ pub(super) struct SandboxArgs {
     /// MiB of memory that it and all it starts may use together
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(6..))]
     memory: Option<u64>,
-    /// The configuration whose `sandbox` section holds [default: config.yaml at the repository's
-    /// root, where there is one]
+    /// The configuration whose `sandbox` section holds [default: greenloop.yaml or config.yaml at the
+    /// repository's root, where there is one]
     #[arg(short, long, value_name = "FILE", env = "GREENLOOP_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
     /// The command, after `--`; without one, what this machine has is printed
@@ -68,6 +68,7 @@ pub(super) fn sandbox(args: SandboxArgs) -> Result<ExitCode, CommandError> {
         env_names: env,
         cache: cache.map_err(|e| CommandError::usage("--cache is no folder").because(e))?,
         memory: memory.map(|mebibytes| mebibytes << 20),
+        timeout: None,
         command,
         env: terminal::environment(),
     };

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::app::SandboxChoice;
 use greenloop_config::plan::{SandboxLevel, SandboxPlan};
+use greenloop_model::Network;
 
 /// The weakest sandbox that will do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -16,6 +17,9 @@ pub(super) enum Weakest {
     /// Landlock and seccomp
     #[value(name = "B")]
     B,
+    /// A container, where the configuration has an image for it
+    #[value(name = "C")]
+    C,
     /// Whatever the machine has, and none where it has none
     #[value(name = "D")]
     D,
@@ -46,6 +50,7 @@ impl Weakest {
         match self {
             Self::A => SandboxLevel::A,
             Self::B => SandboxLevel::B,
+            Self::C => SandboxLevel::C,
             Self::D => SandboxLevel::D,
             Self::Off => SandboxLevel::Off,
         }
@@ -55,6 +60,7 @@ impl Weakest {
         match self {
             Self::A => "A",
             Self::B => "B",
+            Self::C => "C",
             Self::D => "D",
             Self::Off => "off",
         }
@@ -67,7 +73,7 @@ impl SandboxChoiceArgs {
         let cache = cache.iter().filter_map(|path| std::path::absolute(path).ok()).collect();
         SandboxChoice(SandboxPlan {
             level: sandbox.level(),
-            network,
+            network: Network::all_or_none(network),
             env: pass_env,
             cache,
             ..SandboxPlan::default()

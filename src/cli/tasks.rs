@@ -1,16 +1,22 @@
 //! `greenloop tasks`.
 
+mod actions;
 mod agents;
 mod draw;
+mod edit;
 mod hub;
 mod hub_args;
+mod log;
 mod queue;
 mod record;
+mod report;
 mod simulate;
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
+
+pub(super) use hub_args::HubArgs;
 
 use super::error::{CommandError, Exit};
 use super::output;
@@ -20,9 +26,9 @@ use greenloop_model::task::total_hours;
 /// What to do with tasks.
 #[derive(Debug, Subcommand)]
 pub(super) enum TasksCommand {
-    /// Check a file of tasks; exit 2 tells every mistake with its place
+    /// Validate a task file; lists all mistakes and exits with 2 if there are any
     Check {
-        /// The file of tasks
+        /// Task file
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
@@ -36,9 +42,33 @@ pub(super) enum TasksCommand {
     List(hub::ListArgs),
     /// Show the progress of a graph
     Status(hub::StatusArgs),
-    /// Show the merge queues of a hub, and decide about one that is on hold
+    /// Print the completion report of a graph: who did what, estimates, retries, costs, speed-up
+    Report(report::ReportArgs),
+    /// Show the merge queues of a hub, and resolve one that is on hold
     Queue(queue::QueueArgs),
-    /// List the workers of a hub, or remove one that is gone
+    /// Try a task again, or all of a graph that failed or are blocked
+    Retry(actions::RetryArgs),
+    /// Cancel a task, or a whole graph
+    Cancel(actions::CancelArgs),
+    /// Pause a graph: workers finish what they have and get nothing more of it
+    Pause(actions::GraphActionArgs),
+    /// End the pause of a graph
+    Resume(actions::GraphActionArgs),
+    /// Change a task before its next attempt
+    Edit(edit::EditArgs),
+    /// Add a task to a graph that runs
+    Add(edit::AddArgs),
+    /// Say which workers may do a task
+    Assign(actions::AssignArgs),
+    /// Take a task from the workers: a person does it
+    TakeOver(actions::TaskActionArgs),
+    /// Hand in what a person has done for a task
+    Resolve(actions::ResolveArgs),
+    /// Print what attempts and gates of a task have printed, or follow it
+    Log(log::LogArgs),
+    /// List what people did: who, what, when and why
+    Actions(actions::ActionsArgs),
+    /// List the workers of a hub; drain, bar or remove one
     #[command(subcommand)]
     Agents(agents::AgentsCommand),
 }
@@ -46,22 +76,22 @@ pub(super) enum TasksCommand {
 /// Which graph to show, and how.
 #[derive(Debug, Args)]
 pub(super) struct GraphArgs {
-    /// The file of tasks
+    /// Task file
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The form
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = GraphOutput::Tree)]
     output: GraphOutput,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum GraphOutput {
-    /// Text: each task below the one that it waits for longest
+    /// Text; each task is below the dependency that finishes last
     #[value(alias = "human", alias = "plain", alias = "auto")]
     Tree,
-    /// For Graphviz
+    /// Graphviz
     Dot,
-    /// For Mermaid, as Markdown viewers draw it
+    /// Mermaid
     Mermaid,
     /// One JSON object
     Json,
@@ -75,14 +105,26 @@ pub(super) fn tasks(command: TasksCommand) -> Result<Exit, CommandError> {
         TasksCommand::Import(args) => hub::import(args),
         TasksCommand::List(args) => hub::list(args),
         TasksCommand::Status(args) => hub::status(args),
+        TasksCommand::Report(args) => report::report(args),
         TasksCommand::Queue(args) => queue::queue(args),
+        TasksCommand::Retry(args) => actions::retry(args),
+        TasksCommand::Cancel(args) => actions::cancel(args),
+        TasksCommand::Pause(args) => actions::graph(args, "pause"),
+        TasksCommand::Resume(args) => actions::graph(args, "resume"),
+        TasksCommand::Edit(args) => edit::edit(args),
+        TasksCommand::Add(args) => edit::add(args),
+        TasksCommand::Assign(args) => actions::assign(args),
+        TasksCommand::TakeOver(args) => actions::take_over(args),
+        TasksCommand::Resolve(args) => actions::resolve(args),
+        TasksCommand::Log(args) => log::log(args),
+        TasksCommand::Actions(args) => actions::list(args),
         TasksCommand::Agents(command) => agents::agents(command),
     }
 }
 
 fn check(file: &Path) -> Result<Exit, CommandError> {
     let graph = graph::load(file)?;
-    print(&format!("{} is sound: {}\n", file.display(), summary(&graph)))
+    print(&format!("{} is valid: {}\n", file.display(), summary(&graph)))
 }
 
 fn show(args: GraphArgs) -> Result<Exit, CommandError> {
@@ -90,8 +132,8 @@ fn show(args: GraphArgs) -> Result<Exit, CommandError> {
     let graph = graph::load(&file)?;
     match output {
         GraphOutput::Tree => print(&draw::tree(&graph)),
-        GraphOutput::Dot => print(&draw::dot(&graph)),
-        GraphOutput::Mermaid => print(&draw::mermaid(&graph)),
+        GraphOutput::Dot => content(&draw::dot(&graph)),
+        GraphOutput::Mermaid => content(&draw::mermaid(&graph)),
         GraphOutput::Json => {
             output::print_json(&record::graph(&graph))?;
             Ok(Exit::Ok)
@@ -102,6 +144,12 @@ fn show(args: GraphArgs) -> Result<Exit, CommandError> {
 /// Titles and keys come from a file.
 fn print(text: &str) -> Result<Exit, CommandError> {
     output::print(&greenloop_report::safe_text::safe(text))?;
+    Ok(Exit::Ok)
+}
+
+/// The same for what another program reads.
+fn content(text: &str) -> Result<Exit, CommandError> {
+    output::print_content(&greenloop_report::safe_text::safe(text))?;
     Ok(Exit::Ok)
 }
 

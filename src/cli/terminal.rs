@@ -3,20 +3,23 @@
 use std::io::{IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags};
 use tokio_util::sync::CancellationToken;
 
-use super::error::{CommandError, Exit};
+use super::error::CommandError;
 use crate::app::Environment;
-use greenloop_engine::approval::Approval;
+use greenloop_engine::approval::{Approval, Terminal};
 use greenloop_model::{Invocation, shell_word};
 use greenloop_worker::Stop;
 
 /// The folder the command was given in.
 pub(super) fn current_directory() -> Result<PathBuf, CommandError> {
-    std::env::current_dir()
-        .map_err(|error| CommandError::usage("the current directory is gone").because(error))
+    std::env::current_dir().map_err(|error| {
+        CommandError::usage("the current directory no longer exists").because(error)
+    })
 }
 
 /// This process's environment variables, as the layers below are given them.
@@ -34,7 +37,10 @@ pub(super) fn approval(yes: bool) -> Approval {
     if pipeline || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Approval::Nobody;
     }
-    Approval::Ask { who, asker: Arc::new(ask) }
+    Approval::Ask(Terminal {
+        who,
+        asker: Arc::new(|request, facts, over| super::keys::paused(|| ask(request, facts, over))),
+    })
 }
 
 /// How this program is called from here: by its name where a shell finds it by that.
@@ -81,22 +87,69 @@ fn who() -> String {
     ["BUILD_REQUESTEDFOR", "SUDO_USER", "USER", "LOGNAME"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
-        .unwrap_or_else(|| "the person at the terminal".to_owned())
+        .unwrap_or_else(|| "an unnamed user".to_owned())
 }
 
-fn ask(request: &str, facts: &str) -> Option<bool> {
-    let mut stderr = std::io::stderr().lock();
-    let safe = greenloop_report::safe_text::safe(request);
+/// Between two looks at whether an answer came from elsewhere.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Asks at the terminal; `over` says when an answer came from elsewhere.
+fn ask(request: &str, facts: &str, over: Option<&AtomicBool>) -> Option<bool> {
     if !facts.is_empty() {
-        let facts = greenloop_report::safe_text::safe(facts);
-        writeln!(stderr, "\n{}", facts.trim_end()).ok()?;
+        super::output::tell(&format!("\n{}\n", facts.trim_end()));
     }
-    write!(stderr, "\n? {safe}\n  [y/N] ").ok()?;
+    super::output::tell(&format!("\n? {request}\n"));
+    let mut stderr = std::io::stderr().lock();
+    write!(stderr, "  [y/N] ").ok()?;
     stderr.flush().ok()?;
     drop(stderr);
+    if let Some(over) = over
+        && !typed(over)
+    {
+        let _closed = writeln!(std::io::stderr(), "(no longer asked here)");
+        return None;
+    }
     let mut answer = String::new();
     let read = std::io::stdin().read_line(&mut answer).ok()?;
     (read > 0).then(|| matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// Waits until a line was typed, or the terminal is gone; `false` when an answer came from
+/// elsewhere first.
+fn typed(over: &AtomicBool) -> bool {
+    let look = rustix::event::Timespec::try_from(LOOK).ok();
+    while !over.load(Ordering::SeqCst) {
+        let stdin = std::io::stdin();
+        let mut watched = [PollFd::new(&stdin, PollFlags::IN)];
+        match rustix::event::poll(&mut watched, look.as_ref()) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) | Err(_) => return true,
+        }
+    }
+    false
+}
+
+/// Says which configuration is read, where the repository has two and none was named.
+pub(super) fn note_second_configuration(named: Option<&PathBuf>) {
+    let Ok(here) = current_directory() else { return };
+    let Some(root) = greenloop_workspace::work_tree_root(&here).filter(|_| named.is_none()) else {
+        return;
+    };
+    if greenloop_config::locate(&root).ignored.is_some() {
+        super::output::tell(&format!(
+            "greenloop: {} is read; {} is not read\n",
+            greenloop_config::FILE_NAME,
+            greenloop_config::OLD_NAME
+        ));
+    }
+}
+
+/// A person's yes or no; `None` where nobody can be asked.
+pub(super) fn confirm(question: &str) -> Option<bool> {
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return None;
+    }
+    ask(question, "", None)
 }
 
 /// A worker's stop: the first Ctrl-C or SIGTERM drains it, the second ends what runs.
@@ -108,7 +161,7 @@ pub(super) fn stop_on_signals() -> Stop {
         let (Ok(mut interrupt), Ok(mut terminate)) =
             (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
         else {
-            tracing::warn!("signals cannot be caught: Ctrl-C will end the program at once");
+            tracing::warn!("cannot handle signals: Ctrl-C ends the program at once");
             return;
         };
         loop {
@@ -143,7 +196,7 @@ pub(super) fn cancel_on_signals() -> CancellationToken {
             signal(SignalKind::terminate()),
             signal(SignalKind::hangup()),
         ) else {
-            tracing::warn!("signals cannot be caught: Ctrl-C will end the program at once");
+            tracing::warn!("cannot handle signals: Ctrl-C ends the program at once");
             return;
         };
         let mut first = [None::<Instant>; 3];
@@ -157,18 +210,9 @@ pub(super) fn cancel_on_signals() -> CancellationToken {
             match first[which] {
                 None => first[which] = Some(Instant::now()),
                 Some(since) if since.elapsed() < SAME_WISH => {}
-                Some(_) => force(),
+                Some(_) => super::keys::force(),
             }
         }
     });
     token
-}
-
-/// Ends the program without waiting for anything.
-#[expect(clippy::exit, reason = "whoever signals twice does not want to wait for a clean end")]
-fn force() -> ! {
-    let said = "\ngreenloop: forced to end; what is left to be done, the next run of this \
-                environment does first\n";
-    let _closed_pipe = std::io::stderr().write_all(said.as_bytes());
-    std::process::exit(i32::from(Exit::Cancelled.code()))
 }

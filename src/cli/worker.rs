@@ -16,45 +16,45 @@ pub(super) struct WorkerArgs {
     /// Address of the hub
     #[arg(long, value_name = "URL", env = "GREENLOOP_HUB_URL", hide_env_values = true)]
     hub: String,
-    /// Its name: unique among the hub's workers (letters, digits, `-`, `_`, `.`)
+    /// Name, unique among the hub's workers (letters, digits, `-`, `_`, `.`)
     #[arg(long, value_name = "NAME")]
     name: String,
-    /// What it can do; tasks without a role are for everybody
+    /// Role of this worker; tasks without a role run on any worker
     #[arg(long = "role", value_name = "ROLE", num_args = 1..)]
     roles: Vec<String>,
-    /// What this machine has
+    /// Label of this machine, which tasks may require
     #[arg(long = "label", value_name = "LABEL", num_args = 1..)]
     labels: Vec<String>,
-    /// How many tasks at the same time
+    /// Number of tasks run at the same time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     slots: u32,
     /// Name of the environment variable that holds the hub's token
     #[arg(long, value_name = "NAME", default_value = "GREENLOOP_HUB_TOKEN")]
     token_env: String,
-    /// Where mirrors, clones and logs go [default: greenloop-worker in the folder for caches]
+    /// Folder for mirrors, clones and logs [default: greenloop-worker in the user's cache folder]
     #[arg(long, value_name = "DIR")]
     work: Option<PathBuf>,
-    /// How long the hub waits for a heartbeat before it gives a task to another worker
+    /// Time without a heartbeat after which the hub gives the task to another worker
     #[arg(long, value_name = "SECONDS", default_value_t = 90, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     lease: u64,
-    /// From heartbeat to heartbeat; never more than a third of the lease
+    /// Interval between heartbeats; at most a third of the lease
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     heartbeat: u64,
-    /// How long running tasks may go on after SIGTERM; a second SIGTERM ends them at once
+    /// Time that running tasks have after SIGTERM; a second SIGTERM ends them at once
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     grace: u64,
-    /// From a self-check that failed to the next one; twice as long each time, up to five minutes
+    /// Delay after a failed self-check; doubles each time, up to five minutes
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=300))]
     recheck: u64,
-    /// Mirrors of repositories that were not used for so long are deleted; 0 keeps them
+    /// Delete mirrors of repositories unused for this many days; 0 keeps them
     #[arg(long, value_name = "DAYS", default_value_t = 14, value_parser = clap::value_parser!(u64).range(0..=3_650))]
     keep_mirrors: u64,
-    /// GiB of all mirrors; beyond it those go that were not used for longest
+    /// Maximum total size of mirrors; the least recently used are deleted first
     #[arg(long, value_name = "GIB", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     mirror_space: u64,
     #[command(flatten)]
     sandbox: SandboxChoiceArgs,
-    /// Log in detail
+    /// Write debug messages to the log
     #[arg(long)]
     debug: bool,
 }

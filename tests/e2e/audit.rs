@@ -151,6 +151,64 @@ async fn a_signed_checkpoint_that_is_kept_in_git_finds_every_other_log() {
     is_broken(&repository, &[], "audit.checkpoint is of another log");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tags_of_an_azure_build_are_an_anchor() {
+    let keys = tempfile::tempdir().unwrap();
+    let key_file = keys.path().join("key");
+    let repository =
+        Repository::new(&[("add.sh", "add() {\n  echo $(($1 - $2))\n}\n"), ("test.sh", TEST)]);
+    let made = repository.run(&["audit", "keygen", "ci", "--out", key_file.to_str().unwrap()]);
+    let public = made.stdout.trim().to_owned();
+    let server = ModelServer::start(&[FIX], APPROVE).await;
+    let job = |key: &str| -> Outcome {
+        let mut command = repository.greenloop();
+        command.args(["heal", "--output", "azure", "--", "sh", "test.sh"]);
+        command.env("OPENAI_BASE_URL", server.base_url()).env("GREENLOOP_MODEL", "test-model");
+        command.env("OPENAI_API_KEY", "sk-test-0123456789abcdef");
+        command.env("GREENLOOP_AUDIT_KEY_FILE", key).output().unwrap().into()
+    };
+    let tags = |outcome: &Outcome| -> Vec<String> {
+        let lines = outcome.stdout.lines();
+        let tags = lines.filter_map(|line| line.strip_prefix("##vso[build.addbuildtag]"));
+        tags.map(str::to_owned).collect()
+    };
+    // Without a key, nothing proves who wrote the tags.
+    let unsigned = job("");
+    assert_eq!(unsigned.code, Some(0), "{}", unsigned.all());
+    assert!(!unsigned.stdout.contains("greenloop-audit"), "{}", unsigned.all());
+    std::fs::remove_dir_all(repository.path().join("logs/runs")).unwrap();
+
+    let signed = job(key_file.to_str().unwrap());
+    assert_eq!(signed.code, Some(0), "{}", signed.all());
+    let tags = tags(&signed);
+    let anchors = tags.iter().map(String::as_str).filter(|it| it.starts_with("greenloop-audit"));
+    let anchors: Vec<&str> = anchors.collect();
+    assert_eq!((anchors.len(), tags.len() > 2), (2, true), "{tags:?}");
+    let valid = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    assert!(anchors.iter().all(|it| it.len() <= 128 && it.chars().all(valid)), "{tags:?}");
+
+    // As the REST API lists them, and as somebody copies the first from the build's page.
+    let listed = keys.path().join("tags.json");
+    let answer = serde_json::json!({"count": tags.len(), "value": &tags});
+    std::fs::write(&listed, answer.to_string()).unwrap();
+    let listed = listed.to_str().unwrap().to_owned();
+    holds(&repository, &["--key", &public, "--anchor", &listed], ", anchored, signed");
+    holds(&repository, &["--anchor", anchors[0]], ", anchored");
+    let key = ["--key", public.as_str()];
+    is_broken(
+        &repository,
+        &[&key[..], &["--anchor", anchors[0]]].concat(),
+        "no checkpoint of it is signed by that key",
+    );
+    // The head of another log of the same length.
+    let (known, root) = anchors[0].rsplit_once('.').unwrap();
+    let other: String = root.chars().map(|c| if c == 'A' { 'B' } else { 'A' }).collect();
+    let forged = format!("{known}.{}A", &other[..other.len() - 1]);
+    is_broken(&repository, &["--anchor", &forged], "it is not the log");
+    let broken = verify(&repository, &["--anchor", "greenloop-audit.nonsense"]);
+    assert_eq!(broken.code, Some(2), "{}", broken.all());
+}
+
 #[test]
 fn a_key_that_cannot_sign_keeps_the_run_from_beginning() {
     let repository = Repository::new(&[("a", "x\n")]);
@@ -161,4 +219,91 @@ fn a_key_that_cannot_sign_keeps_the_run_from_beginning() {
     assert!(outcome.all().contains("GREENLOOP_AUDIT_KEY does not hold"), "{}", outcome.all());
     assert!(!outcome.all().contains("secret+part"), "{}", outcome.all());
     assert!(!repository.path().join("logs/runs").exists());
+}
+
+/// The records of an event.
+fn records(folder: &Path, event: &str) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(folder.join("audit.jsonl")).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["body"].clone())
+        .filter(|record| record["event"] == event)
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_models_were_asked_and_answered_is_kept_under_its_hash() {
+    let repository = healed(None).await;
+    let folder = repository.run_folder();
+    let exchanges = records(&folder, "model.exchange");
+    let kinds: Vec<&str> =
+        exchanges.iter().filter_map(|record| record["actor"]["kind"].as_str()).collect();
+    assert_eq!(kinds, ["author", "reviewer"]);
+    for record in &exchanges {
+        let data = &record["data"];
+        assert!(data["model"].as_str().unwrap().starts_with("test-model"), "{data}");
+        assert!(data["parameters"].get("temperature").is_some(), "{data}");
+        // What the server says that answered, not what was asked for.
+        assert_eq!(data["served_model"], "m", "{data}");
+        for part in ["request", "answer"] {
+            let hash = data[part].as_str().unwrap();
+            let kept =
+                std::fs::read(folder.join("exchanges").join(format!("{hash}.json"))).unwrap();
+            let digest = <sha2::Sha256 as sha2::Digest>::digest(&kept);
+            let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(digest, hash);
+        }
+    }
+    let asked = exchanges[0]["data"]["request"].as_str().unwrap();
+    let asked =
+        std::fs::read_to_string(folder.join("exchanges").join(format!("{asked}.json"))).unwrap();
+    assert!(asked.contains("not 5") && !asked.contains("sk-test"), "{asked}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exported_run_is_verified_where_only_the_archive_is() {
+    let repository = healed(None).await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let archive = elsewhere.path().join("run.tar.gz");
+    let run = repository.run_folder().file_name().unwrap().to_str().unwrap().to_owned();
+    let exported = repository.run(&["audit", "export", &run, "--out", archive.to_str().unwrap()]);
+    assert_eq!(exported.code, Some(0), "{}", exported.all());
+    let unpacked = std::process::Command::new("tar")
+        .args(["-xzf", "run.tar.gz"])
+        .current_dir(elsewhere.path())
+        .status()
+        .unwrap();
+    assert!(unpacked.success());
+    let top = elsewhere.path().join(format!("greenloop-audit-{run}"));
+    let verify = || -> Outcome {
+        repository
+            .greenloop()
+            .current_dir(&top)
+            .args(["audit", "verify", &run, "--anchor", "checkpoint.txt"])
+            .output()
+            .unwrap()
+            .into()
+    };
+    let held = verify();
+    assert!(held.code == Some(0) && held.stdout.contains("anchored"), "{}", held.all());
+
+    // The README's commands, without the program.
+    let readme = std::fs::read_to_string(top.join("README.md")).unwrap();
+    assert!(readme.contains("complete") && readme.contains("--anchor checkpoint.txt"), "{readme}");
+    let script = readme.rsplit("```sh\n").next().unwrap().split("```").next().unwrap().to_owned();
+    let by_shell = || {
+        let out = std::process::Command::new("bash")
+            .args(["-c", &script])
+            .current_dir(&top)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr)
+    };
+    assert_eq!(by_shell(), "");
+
+    let folder = top.join("logs/runs").join(&run);
+    let exchange = std::fs::read_dir(folder.join("exchanges")).unwrap().next().unwrap().unwrap();
+    std::fs::write(exchange.path(), "{}").unwrap();
+    let broken = verify();
+    assert!(broken.code == Some(1) && broken.stdout.contains("was changed"), "{}", broken.all());
+    assert!(by_shell().starts_with("changed: exchanges/"), "{}", by_shell());
 }

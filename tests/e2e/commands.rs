@@ -181,7 +181,7 @@ fn bad_usage_exits_with_2_and_says_what_to_do() {
         (vec!["--environment", "locl"], "local"),
         (vec!["--environment", "local", "--max-iterations", "0"], "max-iterations"),
         (vec!["--environment", "local", "--config", "nope.yaml"], "nope.yaml"),
-        (vec!["--environment", "local", "--resume", "zzz"], "resume"),
+        (vec!["--environment", "local", "--resume", "zzz"], "there is no run zzz"),
         (vec!["heal"], "COMMAND"),
         (vec!["audit", "show", "nope"], "nope"),
         (vec!["policy", "explain", "never_delet"], "never_delete"),
@@ -233,7 +233,7 @@ fn doctor_says_what_is_missing() {
     let repository = deployable(port, "hello\n", "hello", "");
     let outcome = repository.run(&["doctor"]);
     assert_eq!(outcome.code, Some(0), "{}", outcome.all());
-    for part in ["environment local", "spelling can run", "2 of 2 are there", "is free"] {
+    for part in ["environment local", "spelling can run", "2 of 2 exist", "is free"] {
         assert!(outcome.stdout.contains(part), "{part}: {}", outcome.all());
     }
     assert!(!outcome.stdout.contains("azure"), "{}", outcome.all());
@@ -254,12 +254,52 @@ fn doctor_says_what_is_missing() {
     for part in [
         "there is no program `greb` on the PATH",
         "chmod +x scripts/smoke.sh",
-        "not there: none.txt",
+        "missing: none.txt",
         "`./service` is not among the artifacts",
         "is in use by process",
+        "use another port in `environments.local.url` (config.yaml:",
+        "or end that process, if it is not needed: kill",
     ] {
         let said = outcome.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(said.contains(part), "{part}: {}", outcome.all());
+    }
+}
+
+#[test]
+fn a_run_on_a_port_in_use_says_where_the_port_is_configured_and_who_has_it() {
+    let port = free_port();
+    let repository = deployable(port, "hello\n", "hello", "");
+    let taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let outcome = repository.run(&["run", "--environment", "local"]);
+    assert_eq!(outcome.code, Some(3), "{}", outcome.all());
+    let said = outcome.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    let pid = std::process::id();
+    for part in [
+        format!("the address 127.0.0.1:{port} is in use by process {pid} ("),
+        "which environment `local` is to be served at".to_owned(),
+        "use another port in `environments.local.url` (config.yaml:3), for example http://"
+            .to_owned(),
+        format!("end that process, if it is not needed: kill {pid}"),
+    ] {
+        assert!(said.contains(&part), "{part}: {}", outcome.all());
+    }
+    assert!(!said.contains("ENV"), "{}", outcome.all());
+    assert!(!repository.path().join("logs/runs").exists(), "nothing was begun");
+
+    // Greenloop itself, which serves another repository there.
+    drop(taken);
+    let ran = repository.run(&["run", "--environment", "local"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.all());
+    let other = deployable(port, "hello\n", "hello", "");
+    let outcome = other.run(&["run", "--environment", "local"]);
+    assert_eq!(outcome.code, Some(3), "{}", outcome.all());
+    let place = repository.path().canonicalize().unwrap();
+    for part in [
+        format!("it is Greenloop, which serves environment `local` of {}", place.display()),
+        format!("cd {} && greenloop stop --environment local", place.display()),
+    ] {
+        let said = outcome.stderr.replace('\u{a0}', " ");
+        assert!(said.contains(&part), "{part}: {}", outcome.all());
     }
 }
 
@@ -314,10 +354,16 @@ fn rows_and_errors_keep_to_the_width() {
                 .into();
             let said = outcome.stdout.clone() + &outcome.stderr;
             assert!(said.lines().count() > 1 || said.chars().count() <= columns, "{said}");
-            // A path is not wrapped, so that it can be copied: the temporary folder's path may be
-            // too long.
-            let a_path = |line: &str| line.trim_start().starts_with("╭─[/");
-            for line in said.lines().filter(|line| !a_path(line)) {
+            // A path, an address or a digest is not wrapped, so that it can be copied: it stands
+            // alone.
+            let is_whole = |line: &&str| {
+                let alone = line.trim_start();
+                let digest = alone.len() >= 32 && alone.chars().all(|c| c.is_ascii_hexdigit());
+                alone.starts_with("╭─[/")
+                    || digest
+                    || (!alone.contains(' ') && alone.contains(['/', ':']))
+            };
+            for line in said.lines().filter(|line| !is_whole(line)) {
                 assert!(line.chars().count() <= columns, "{columns} {arguments:?}: {line}");
             }
         }
@@ -438,7 +484,7 @@ fn a_rollback_with_nothing_to_go_back_to_says_so() {
     let outcome = repository.run(&["rollback", "-e", "local"]);
     assert_eq!(outcome.code, Some(1), "{}", outcome.all());
     let all = outcome.all();
-    assert!(all.contains("Not rolled back: nothing was ever deployed here"), "{all}");
+    assert!(all.contains("Not rolled back: nothing has been deployed here"), "{all}");
     assert!(!all.contains("configuration is wrong") && !all.contains("still broken"), "{all}");
     let summary = std::fs::read_to_string(repository.run_folder().join("summary.md")).unwrap();
     assert!(!summary.contains("still broken"), "{summary}");
@@ -453,7 +499,7 @@ fn a_run_without_a_record_never_began_and_a_pipe_is_not_waited_for() {
     repository.write(&format!("{torn}/audit.jsonl"), "{\"h\":\"12");
     let outcome = repository.run(&["audit", "verify"]);
     assert_eq!(outcome.code, Some(0), "{}", outcome.all());
-    assert_eq!(outcome.stdout.matches("it never began").count(), 2, "{}", outcome.all());
+    assert_eq!(outcome.stdout.matches("never began: the log").count(), 2, "{}", outcome.all());
     assert!(repository.run(&["audit", "list"]).stdout.contains("never began"));
     // Its stages ran: its records are gone.
     repository.write(&format!("{empty}/stages/1-gates-test.log"), "ran\n");

@@ -121,7 +121,7 @@ fn a_commit_becomes_an_image_and_a_container_that_serves() {
     // The same commit again: nothing is built.
     let again = shop.run(&[]);
     assert_eq!(again.code, Some(0), "{}", again.all());
-    assert!(again.all().contains("already there"), "{}", again.all());
+    assert!(again.all().contains("already in the registry"), "{}", again.all());
 
     shop.repository.write("page.txt", "hello two\n");
     shop.repository.commit("two");
@@ -254,4 +254,100 @@ fn an_engine_that_is_gone_is_told_at_once() {
     let doctor = shop.run(&["doctor"]);
     assert_eq!(doctor.code, Some(1), "{}", doctor.all());
     assert!(doctor.stdout.contains("/nowhere/docker.sock"), "{}", doctor.all());
+}
+
+impl Shop {
+    /// Kills the main process of a container from outside, as the kernel would: an engine that is
+    /// asked to kill it does not start it again.
+    fn crash(&self, id: &str) {
+        let state = self.engine("GET", &format!("/containers/{id}/json"));
+        let pid = state["State"]["Pid"].as_u64().unwrap().to_string();
+        assert!(Command::new("kill").args(["-KILL", &pid]).status().unwrap().success());
+    }
+
+    /// Follows the log of the service.
+    fn follow(&self) -> Followed {
+        let mut command = self.repository.greenloop();
+        command.args(["logs", "--follow", "--environment", &self.environment]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+        Followed { child, lines: Box::new(lines.map_while(Result::ok)) }
+    }
+}
+
+/// `logs --follow` of a service.
+struct Followed {
+    child: std::process::Child,
+    lines: Box<dyn Iterator<Item = String>>,
+}
+
+impl Followed {
+    /// Waits for a line with `part`.
+    fn until(&mut self, part: &str) {
+        assert!(self.lines.any(|line| line.contains(part)), "the log ended without {part:?}");
+    }
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+#[test]
+fn a_container_s_log_is_followed_through_a_restart() {
+    // It names the addresses that it is asked for.
+    let names_addresses = DOCKERFILE.replace("\"-v\"", "\"-vv\"");
+    let Some(shop) = Shop::new(&names_addresses, "") else { return };
+    assert_eq!(shop.run(&[]).code, Some(0));
+    get(shop.port, "/first").unwrap();
+    let logs = shop.run(&["logs"]);
+    assert!(logs.stdout.contains("url:/first"), "{}", logs.all());
+    let mut followed = shop.follow();
+    followed.until("url:/first");
+    for id in shop.containers() {
+        shop.crash(&id);
+    }
+    // It is started again, and serves.
+    until(|| get(shop.port, "/second").is_some_and(|(status, _)| status == 404));
+    followed.until("url:/second");
+}
+
+#[test]
+fn a_container_is_stopped_once_and_also_when_somebody_has_removed_it() {
+    let Some(shop) = Shop::new(DOCKERFILE, "") else { return };
+    // Before anything was deployed.
+    let nothing = shop.run(&["stop", "--yes"]);
+    assert_eq!(nothing.code, Some(0), "{}", nothing.all());
+    assert!(nothing.stdout.contains("nothing is serving"), "{}", nothing.all());
+    assert_eq!(shop.run(&[]).code, Some(0));
+    let stopped = shop.run(&["stop", "--yes"]);
+    assert_eq!(stopped.code, Some(0), "{}", stopped.all());
+    assert!(stopped.stdout.contains("stopped release"), "{}", stopped.all());
+    assert_eq!(shop.page(), None);
+    let running = |shop: &Shop| {
+        let ids = shop.containers();
+        let state = |id: &String| shop.engine("GET", &format!("/containers/{id}/json"));
+        ids.iter().filter(|id| state(id)["State"]["Running"] == true).count()
+    };
+    assert_eq!(running(&shop), 0);
+    let status = shop.run(&["status"]);
+    assert!(status.stdout.contains("stopped by `greenloop stop`"), "{}", status.all());
+    let twice = shop.run(&["stop", "--yes"]);
+    assert_eq!(twice.code, Some(0), "{}", twice.all());
+    assert!(twice.stdout.contains("nothing is serving"), "{}", twice.all());
+    let logs = shop.run(&["logs"]);
+    assert_eq!(logs.code, Some(1), "{}", logs.all());
+    assert!(logs.stderr.contains("nothing is serving"), "{}", logs.all());
+    // What was stopped is a release to go back to.
+    assert_eq!(shop.run(&[]).code, Some(0));
+    assert_eq!(shop.page().as_deref(), Some("hello one\n"));
+    for id in shop.containers() {
+        shop.engine("DELETE", &format!("/containers/{id}?force=1"));
+    }
+    let gone = shop.run(&["stop", "--yes"]);
+    assert_eq!(gone.code, Some(0), "{}", gone.all());
+    assert_eq!(running(&shop), 0, "nobody starts it again");
+    assert_eq!(shop.page(), None);
 }

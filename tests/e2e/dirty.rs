@@ -361,7 +361,7 @@ async fn a_fix_is_taken_back_where_it_is_and_stays_known_where_it_is_not() {
     repository.git(&["stash", "-q"]);
     let absent = repository.run(&["heal", "--undo"]);
     assert_eq!(absent.code, Some(1), "{}", absent.all());
-    assert!(absent.stderr.contains("nothing was taken back"), "{}", absent.all());
+    assert!(absent.stderr.contains("nothing was removed"), "{}", absent.all());
     repository.git(&["stash", "pop", "-q"]);
     let undone = repository.run(&["heal", "--undo"]);
     assert_eq!(undone.code, Some(0), "{}", undone.all());
@@ -432,7 +432,7 @@ async fn what_may_not_be_read_is_left_out_with_one_notice() {
     .into();
     assert_eq!(outcome.code, Some(0), "{}", outcome.all());
     assert!(repository.read("add.sh").contains("$1 + $2"));
-    assert_eq!(said(&outcome).matches("may not be read").count(), 1, "{}", outcome.all());
+    assert_eq!(said(&outcome).matches("cannot be read").count(), 1, "{}", outcome.all());
     assert_no_copy(&repository);
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(repository.path().join("data/postgres"), open).unwrap();

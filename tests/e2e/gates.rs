@@ -1,6 +1,6 @@
 //! Gates from outside: order, timeouts, leftovers, memory.
 
-use crate::repository::{Repository, deployable, free_port, get, pids_mentioning};
+use crate::repository::{Outcome, Repository, deployable, free_port, get, pids_mentioning};
 
 /// A repository with these gates; no run of it reaches a rollout.
 fn with_gates(gates: &str) -> Repository {
@@ -168,4 +168,22 @@ fn a_smoke_script_that_changes_tracked_files_stops_the_run_unless_it_says_so() {
     assert_eq!(get(port, "/"), Some((200, "the page\n".into())));
     let (_, _repository, outcome) = deploy("#!/bin/sh\necho built >out.log\n", "");
     assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+}
+
+#[test]
+fn a_gate_that_walks_the_work_tree_finds_no_tools_of_the_home() {
+    let home = tempfile::tempdir().unwrap();
+    let tools = home.path().join(".cargo/registry/src");
+    std::fs::create_dir_all(&tools).unwrap();
+    std::fs::write(tools.join("theirs.test.js"), "").unwrap();
+    let repository = Repository::new(&[("ours.test.js", "\n")]);
+    let walk = "ls ~/.cargo/registry/src/theirs.test.js \
+                && test \"$(find -L . -name '*.test.js')\" = ./ours.test.js";
+    let mut command = repository.greenloop();
+    command.env("HOME", home.path()).env_remove("CARGO_HOME").env_remove("XDG_CACHE_HOME");
+    let outcome: Outcome = command.args(["heal", "--", "sh", "-c", walk]).output().unwrap().into();
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    let left =
+        std::fs::read_dir(home.path().join(".cache/greenloop/sandbox")).into_iter().flatten();
+    assert_eq!(left.count(), 0);
 }

@@ -30,41 +30,72 @@ impl Drop for Process {
     }
 }
 
+fn new_token(store: &str, name: &str, scope: &str) -> String {
+    let made = greenloop()
+        .args(["hub", "token", "create", "--name", name, "--scope", scope, "--store", store])
+        .output()
+        .unwrap();
+    String::from_utf8(made.stdout).unwrap().trim().to_owned()
+}
+
+fn serve(folder: &Path, store: &str, address: &str) -> (Process, String) {
+    let mut child = greenloop()
+        .args(["hub", "serve", "--listen", address, "--store", store, "--work"])
+        .arg(folder.join("merges"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let process = Process(child);
+    let mut line = String::new();
+    let url = loop {
+        line.clear();
+        assert!(stdout.read_line(&mut line).unwrap() > 0, "the hub has ended");
+        if let Some(url) = line.trim().strip_prefix("dashboard") {
+            break url.trim().trim_end_matches('/').to_owned();
+        }
+    };
+    std::thread::spawn(move || stdout.read_to_string(&mut String::new()));
+    (process, url)
+}
+
 /// A running hub, with its store in `folder`.
 pub(crate) struct Hub {
-    _process: Process,
+    process: Process,
     pub(crate) url: String,
     /// A token with the scope `admin`.
     pub(crate) token: String,
+    store: String,
 }
 
 impl Hub {
     pub(crate) fn start(folder: &Path) -> Self {
         let store = format!("sqlite:{}", folder.join("hub.db").display());
-        let made = greenloop()
-            .args(["hub", "token", "create", "--name", "t", "--scope", "admin", "--store", &store])
+        let token = new_token(&store, "t", "admin");
+        let (process, url) = serve(folder, &store, "127.0.0.1:0");
+        Self { process, url, token, store }
+    }
+
+    /// Kills it and starts it again at the same address.
+    pub(crate) fn restart(&mut self, folder: &Path) {
+        self.process.kill();
+        let address = self.url.split_once("//").unwrap().1.to_owned();
+        (self.process, self.url) = serve(folder, &self.store, &address);
+    }
+
+    pub(crate) fn token(&self, name: &str, scope: &str) -> String {
+        new_token(&self.store, name, scope)
+    }
+
+    /// What people did, as JSON.
+    pub(crate) fn actions(&self) -> String {
+        let said = greenloop()
+            .args(["tasks", "actions", "--json", "--hub", &self.url])
+            .env("GREENLOOP_HUB_TOKEN", &self.token)
             .output()
             .unwrap();
-        let token = String::from_utf8(made.stdout).unwrap().trim().to_owned();
-        let mut child = greenloop()
-            .args(["hub", "serve", "--listen", "127.0.0.1:0", "--store", &store, "--work"])
-            .arg(folder.join("merges"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let process = Process(child);
-        let mut line = String::new();
-        let url = loop {
-            line.clear();
-            assert!(stdout.read_line(&mut line).unwrap() > 0, "the hub has ended");
-            if let Some(url) = line.trim().strip_prefix("dashboard") {
-                break url.trim().trim_end_matches('/').to_owned();
-            }
-        };
-        std::thread::spawn(move || stdout.read_to_string(&mut String::new()));
-        Self { _process: process, url, token }
+        String::from_utf8(said.stdout).unwrap()
     }
 
     /// A worker whose lease lasts two seconds.

@@ -34,7 +34,13 @@ impl Program {
         std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
     }
 
+    /// With what a test looks at as the only folder that it may write to besides its clone.
     fn repository(&self, more: &str) -> Repository {
+        let cache = format!("    cache: ['{}']\n{more}", self.folder.path().display());
+        self.repository_with(&cache)
+    }
+
+    fn repository_with(&self, more: &str) -> Repository {
         let config = format!(
             "environments:\n  local:\n    url: http://127.0.0.1:1\n    health_endpoint: /\n\
              deploy:\n  method: process\n  process:\n    command: [x]\n    artifacts: [x]\n\
@@ -192,4 +198,73 @@ async fn a_program_that_is_late_or_cancelled_is_ended_with_all_that_it_started()
     assert_eq!(outcome.code, Some(130), "{}", outcome.all());
     assert_eq!(pids_mentioning(program.folder.path()), [] as [u32; 0]);
     assert_eq!(repository.read("add.sh"), BROKEN);
+}
+
+/// What a program finds of places, variables and the network.
+const LOOKS: &str = "look() { name=$1; shift; \"$@\" >OUT/$name 2>/dev/null; }\n\
+    look home cat \"$REAL_HOME/.ssh/id\"\nlook shown cat \"$REAL_HOME/.agent/state\"\n\
+    look original cat \"$ORIGINAL/add.sh\"\nlook git cat \"$ORIGINAL/.git/config\"\n\
+    look env env\necho x >\"$ORIGINAL/planted\" 2>/dev/null\n\
+    echo x >\"$REAL_HOME/.agent/planted\" 2>/dev/null\n\
+    look net python3 -c 'import os, socket; socket.create_connection((\"127.0.0.1\", \
+    int(os.environ[\"PORT\"])), 5); print(\"connected\")'\n\
+    sed -i 's/\\$1 - \\$2/$1 + $2/' add.sh\necho repaired\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_sees_and_reaches_what_the_configuration_names() {
+    for (level, network) in [("B", false), ("A", false), ("A", true), ("off", false)] {
+        let home = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        for (file, text) in [(".ssh/id", "the private key"), (".agent/state", "the agent's own")] {
+            let path = home.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let program = Program::new(LOOKS);
+        let off = if level == "off" { "sandbox: { level: off }\n" } else { "" };
+        let more = format!(
+            "    network: {network}\n    read: ['{}/.agent']\n\
+             \x20   pass_env: [REAL_HOME, ORIGINAL, PORT]\n{off}",
+            home.path().display()
+        );
+        let repository = program.repository(&more);
+        let server = ModelServer::start(&["never asked"], APPROVE).await;
+        let port =
+            server.base_url().split(':').nth(2).unwrap().split('/').next().unwrap().to_owned();
+        let outcome: Outcome = command(&repository, &server)
+            .env("HOME", home.path())
+            .env("REAL_HOME", home.path())
+            .env("ORIGINAL", repository.path())
+            .env("PORT", port)
+            .env("GREENLOOP_SANDBOX_AT_MOST", level)
+            .output()
+            .unwrap()
+            .into();
+        assert_eq!(outcome.code, Some(0), "{level}: {}", outcome.all());
+        assert!(repository.read("add.sh").contains("$(($1 + $2))"), "{}", outcome.all());
+        let open = level == "off";
+        assert_eq!(program.left("shown"), "the agent's own");
+        assert_eq!(program.left("home").contains("private key"), open, "{level}");
+        assert_eq!(program.left("original").contains("add()"), open, "{level}");
+        assert_eq!(program.left("git").contains("hunter2"), open, "{level}");
+        assert_eq!(repository.path().join("planted").exists(), open, "{level}");
+        assert_eq!(home.path().join(".agent/planted").exists(), open, "{level}");
+        assert_eq!(program.left("net").contains("connected"), network || open, "{level}");
+        let env = program.left("env");
+        assert!(env.contains("REAL_HOME=") && !env.contains("DEPLOY_PASSWORD"), "{env}");
+        assert_eq!(env.contains("GREENLOOP_SANDBOX="), !open, "{level}: {env}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_does_not_begin_where_there_is_no_sandbox() {
+    let program = Program::new("touch OUT/began\n");
+    let repository = program.repository("");
+    let server = ModelServer::start(&["never asked"], APPROVE).await;
+    let outcome: Outcome = command(&repository, &server)
+        .env("GREENLOOP_SANDBOX_AT_MOST", "D")
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(outcome.code, Some(3), "{}", outcome.all());
+    assert!(!program.folder.path().join("began").exists());
 }

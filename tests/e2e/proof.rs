@@ -124,3 +124,33 @@ async fn what_cannot_be_counted_is_called_unproven() {
     assert!(outcome.all().contains("Passed, unproven"), "{}", outcome.all());
     assert!(!outcome.all().contains("Healed"), "{}", outcome.all());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_product_that_rewrites_its_test_while_it_runs_is_not_healed() {
+    let weakens = "sed -i 's/\" 5$/\" -1/' tests/run.sh\n";
+    let puts_back = "cat tests/run.sh >kept\ncat kept >tests/run.sh\nrm kept\n";
+    for (case, product) in [
+        ("changed", format!("{weakens}{BROKEN}")),
+        ("written and put back", format!("{puts_back}{FIXED}")),
+    ] {
+        let server = ModelServer::start(&[&files(&[("lib/add.sh", &product)])], APPROVE).await;
+        let repository = repository();
+        let outcome = heal(&repository, &server, &[]);
+        assert_ne!(outcome.code, Some(0), "{case}: {}", outcome.all());
+        let said = "tests or files that gates depend on were written";
+        assert!(outcome.all().contains(said), "{case}: {}", outcome.all());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_that_fails_once_on_the_patched_tree_is_not_repaired() {
+    let repository = repository();
+    let second = BROKEN.replace(
+        "echo $(($1 - $2))",
+        "if [ -e seen ]; then echo $(($1 + $2)); else touch seen; echo $(($1 - $2)); fi",
+    );
+    let server = ModelServer::start(&[&files(&[("lib/add.sh", &second)])], APPROVE).await;
+    let outcome = heal(&repository, &server, &["--yes"]);
+    assert_ne!(outcome.code, Some(0), "{}", outcome.all());
+    assert!(outcome.all().contains("it failed before it passed"), "{}", outcome.all());
+}

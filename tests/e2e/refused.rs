@@ -86,7 +86,7 @@ fn configurations_and_environments_that_cannot_be_used() {
     refused(&repository, &["run", "--environment", "lokal"], 2, "lokal");
     refused(&repository, &["run", "--config", "none.yaml"], 2, "none.yaml");
     refused(&repository, &["run", "--resume", "0190aaaa-bbbb-7ccc-8ddd-eeeeeeeeffff"], 2, "no run");
-    refused(&repository, &["heal", "--undo"], 2, "no run left a fix");
+    refused(&repository, &["heal", "--undo"], 2, "no run has a fix");
     let config = repository.read("config.yaml");
     repository.write("config.yaml", &config.replace("deploy:", "deplo:"));
     repository.commit("a mistake");
@@ -155,9 +155,14 @@ fn a_link_out_of_the_repository() {
         std::fs::create_dir_all(place.parent().unwrap()).unwrap();
         std::os::unix::fs::symlink(outside.path(), &place).unwrap();
         repository.commit("a link");
-        refused(&repository, &["run"], 2, "is a link out of the repository");
+        refused(&repository, &["run"], 2, "is a symbolic link to outside the repository");
         if link != "metrics" {
-            refused(&repository, &["heal", "--branch", "--", "true"], 2, "is a link out of");
+            refused(
+                &repository,
+                &["heal", "--branch", "--", "true"],
+                2,
+                "is a symbolic link to outside",
+            );
         }
         assert_eq!(listing(outside.path()), Vec::<String>::new(), "{link}");
     }

@@ -166,11 +166,11 @@ fn status_tells_what_serves_at_that_moment() {
     let seen = status();
     assert_eq!(seen["condition"], "down", "{seen}");
     let text = repository.run(&["status", "--environment", "local"]);
-    assert!(text.stdout.contains("local: NOT serving: nothing answers"), "{}", text.all());
+    assert!(text.stdout.contains("local: NOT serving: no answer from"), "{}", text.all());
     let verify = repository.run(&["verify", "--environment", "local"]);
     assert_eq!(verify.code, Some(1), "{}", verify.all());
-    assert!(verify.all().contains("Nothing that serves: release"), "{}", verify.all());
-    assert!(!verify.all().contains("runs once more"), "{}", verify.all());
+    assert!(verify.all().contains("Nothing is serving: release"), "{}", verify.all());
+    assert!(!verify.all().contains("rerunning"), "{}", verify.all());
     signal(service, "CONT");
     let seen = status();
     assert_eq!(seen["condition"], "serving", "{seen}");
@@ -196,7 +196,7 @@ fn what_greenloop_has_not_released_is_not_verified() {
     });
     let verify = repository.run(&["verify", "--environment", "local"]);
     assert_eq!(verify.code, Some(1), "{}", verify.all());
-    for part in ["NOT verified", "Greenloop has released nothing in local", "`greenloop run`"] {
+    for part in ["NOT verified", "Greenloop has deployed nothing in local", "`greenloop run`"] {
         assert!(verify.all().contains(part), "{part}: {}", verify.all());
     }
 }
@@ -271,7 +271,7 @@ fn a_flaky_gate_is_run_again_and_reported() {
     let junit = read("junit.xml");
     assert!(junit.contains("<flakyFailure"), "{junit}");
     assert!(!junit.contains("<failure"), "it passed in the end: {junit}");
-    assert!(read("summary.md").contains("flaky: passed when it was run again"));
+    assert!(read("summary.md").contains("flaky: passed when rerun"));
     assert!(read("events.jsonl").contains(r#""status":"flaky""#), "{}", read("events.jsonl"));
 }
 
@@ -502,7 +502,7 @@ fn a_gate_that_asks_is_told_so() {
         "{}",
         outcome.all()
     );
-    assert!(outcome.stdout.contains("gates run without a person"), "{}", outcome.all());
+    assert!(outcome.stdout.contains("gates run unattended"), "{}", outcome.all());
 }
 
 #[test]
@@ -513,9 +513,9 @@ fn a_wrong_health_path_is_named_with_the_paths_that_answer() {
     reconfigure(&repository, "wait_timeout: 20", "wait_timeout: 1");
     fails(
         &repository,
-        "the service has no /missing/health (404), and answers at /health,",
+        "the service has no /missing/health (404), but answers at /health,",
         "config",
-        "/health meant",
+        "did you mean /health?",
         0,
     );
 }
@@ -525,11 +525,5 @@ fn a_missing_artifact_is_named_with_what_was_built_instead() {
     let repository =
         crate::repository::deployable_without_a_model(free_port(), "the page\n", "page");
     reconfigure(&repository, "artifacts: [service, page.txt]", "artifacts: [service, pages.txt]");
-    fails(
-        &repository,
-        "artifact pages.txt: there is no such file",
-        "config",
-        "there is `page.txt`",
-        0,
-    );
+    fails(&repository, "artifact pages.txt: no such file", "config", "did you mean `page.txt`", 0);
 }

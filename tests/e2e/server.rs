@@ -13,6 +13,9 @@ pub(crate) struct ModelServer {
     seen: Arc<Mutex<Vec<Value>>>,
 }
 
+/// An answer that calls a tool: `call NAME ARGUMENTS`, the arguments in JSON.
+const CALL: &str = "call ";
+
 /// A defect of the server.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Quirk {
@@ -21,6 +24,11 @@ pub(crate) enum Quirk {
     NoStreams,
     /// Ends streams to the author before the answer is complete.
     CutsTheAuthor,
+    /// Answers its first `times` requests with 429 and this `Retry-After`.
+    Busy {
+        asks: &'static str,
+        times: usize,
+    },
 }
 
 struct Script {
@@ -46,6 +54,14 @@ impl Respond for Script {
             return ResponseTemplate::new(400)
                 .set_body_json(json!({"error": {"message": "unknown field"}}));
         }
+        if let Quirk::Busy { asks, times } = self.quirk
+            && self.seen.lock().unwrap().len() < times
+        {
+            self.seen.lock().unwrap().push(body);
+            return ResponseTemplate::new(429)
+                .insert_header("retry-after", asks)
+                .set_body_json(json!({"error": {"message": "slow down"}}));
+        }
         let answer = if is_review(&body) {
             self.review.clone()
         } else {
@@ -56,7 +72,14 @@ impl Respond for Script {
         };
         let cut = self.quirk == Quirk::CutsTheAuthor && !is_review(&body);
         let stream = body.get("stream").and_then(Value::as_bool).unwrap_or(false);
+        let number = self.seen.lock().unwrap().len();
         self.seen.lock().unwrap().push(body);
+        if let Some((name, arguments)) =
+            answer.strip_prefix(CALL).and_then(|call| call.split_once(' '))
+        {
+            assert!(stream, "the program asks for streams");
+            return tool_call(number, name, arguments);
+        }
         if !stream {
             return ResponseTemplate::new(200).set_body_json(json!({
                 "id": "x", "object": "chat.completion", "created": 0, "model": "m",
@@ -97,6 +120,34 @@ impl Respond for Script {
         text += "data: [DONE]\n\n";
         ResponseTemplate::new(200).set_body_raw(text, "text/event-stream")
     }
+}
+
+/// A streamed call of a tool, in two pieces.
+fn tool_call(number: usize, name: &str, arguments: &str) -> ResponseTemplate {
+    let chunk = |delta: Value, finish: Value| {
+        let choice = json!({"index": 0, "delta": delta, "finish_reason": finish});
+        let chunk = json!({
+            "id": "x", "object": "chat.completion.chunk", "created": 0, "model": "m",
+            "choices": [choice], "usage": null,
+        });
+        format!("data: {chunk}\n\n")
+    };
+    let id = format!("call_{number}");
+    let first = json!({
+        "role": "assistant",
+        "tool_calls": [{
+            "index": 0, "id": id, "type": "function",
+            "function": {"name": name, "arguments": ""},
+        }],
+    });
+    let rest = json!({"tool_calls": [{"index": 0, "function": {"arguments": arguments}}]});
+    let text = [
+        chunk(first, Value::Null),
+        chunk(rest, Value::Null),
+        chunk(json!({}), json!("tool_calls")),
+        "data: [DONE]\n\n".to_owned(),
+    ];
+    ResponseTemplate::new(200).set_body_raw(text.concat(), "text/event-stream")
 }
 
 pub(crate) const APPROVE: &str =

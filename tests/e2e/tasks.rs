@@ -96,6 +96,19 @@ fn project(port: u16) -> (Repository, tempfile::TempDir, String) {
     (repository, remotes, remote)
 }
 
+/// Starts a run of the environment `local` whose tasks go to the hub.
+fn begin_run(repository: &Repository, hub: &RealHub) -> std::process::Child {
+    repository
+        .greenloop()
+        .args(["--environment", "local", "--output", "plain"])
+        .env("GREENLOOP_HUB_URL", &hub.url)
+        .env("GREENLOOP_HUB_TOKEN", &hub.token)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
 #[test]
 fn the_run_goes_on_from_the_merged_work_and_deploys_it() {
     let port = free_port();
@@ -118,7 +131,7 @@ fn the_run_goes_on_from_the_merged_work_and_deploys_it() {
         .unwrap()
         .into();
     assert_eq!(outcome.code, Some(0), "{}", outcome.all());
-    assert!(outcome.stdout.contains("goes on from"), "{}", outcome.all());
+    assert!(outcome.stdout.contains("continues from"), "{}", outcome.all());
     assert_eq!(get(port, "/").unwrap().1, "welcome");
     // The work tree is unchanged; the run's branch has the work.
     assert_eq!(repository.read("page.txt"), "hello");
@@ -191,15 +204,7 @@ fn a_graph_is_done_by_two_workers_one_of_them_killed_and_then_deployed() {
     let base = repository.git(&["rev-parse", "HEAD"]);
     let hub = RealHub::start(place);
     let mut workers = ["w1", "w2"].map(|name| (name, hub.worker(name, &place.join("workers"))));
-    let run = repository
-        .greenloop()
-        .args(["--environment", "local", "--output", "plain"])
-        .env("GREENLOOP_HUB_URL", &hub.url)
-        .env("GREENLOOP_HUB_TOKEN", &hub.token)
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
+    let run = begin_run(&repository, &hub);
     let began = Instant::now();
     let busy = loop {
         let agent = std::fs::read_to_string(marks.join("e1")).unwrap_or_default();
@@ -238,4 +243,45 @@ fn a_graph_is_done_by_two_workers_one_of_them_killed_and_then_deployed() {
     assert!(tip.starts_with(&branch), "{tip} {branch}");
     assert_eq!(repository.git(&["rev-parse", "HEAD"]), base);
     assert_eq!(repository.read("page.txt"), "hello");
+}
+
+#[test]
+fn a_run_waits_on_for_its_graph_while_the_hub_is_killed_and_started_again() {
+    let port = free_port();
+    let (repository, remotes, remote) = project(port);
+    let place = remotes.path();
+    let marks = place.join("marks");
+    std::fs::create_dir(&marks).unwrap();
+    let at = marks.display();
+    let command = format!(
+        "touch {at}/begun; until [ -e {at}/go ]; do sleep 0.1; done; echo welcome > page.txt"
+    );
+    let tasks = format!(
+        "project: {{name: pages}}\ntasks:\n  - key: '1.1'\n    title: Say welcome\n    command: {command}\n"
+    );
+    repository.write("tasks.yaml", &tasks);
+    let config = repository.read("config.yaml").replace("  timeout: 60\n", "  timeout: 600\n");
+    repository.write("config.yaml", &config);
+    repository.commit("a task that takes a while");
+    repository.git(&["remote", "add", "origin", &remote]);
+    repository.git(&["push", "-q", "origin", "main"]);
+    let mut hub = RealHub::start(place);
+    let _worker = hub.worker("w1", &place.join("workers"));
+    let run = begin_run(&repository, &hub);
+    let began = Instant::now();
+    while !marks.join("begun").exists() {
+        assert!(began.elapsed() < Duration::from_secs(300), "{:#}", hub.status());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    hub.restart(place);
+    std::fs::write(marks.join("go"), "").unwrap();
+    let outcome: Outcome = run.wait_with_output().unwrap().into();
+    assert_eq!(outcome.code, Some(0), "{}\n{:#}", outcome.all(), hub.status());
+    assert_eq!(get(port, "/").unwrap().1, "welcome\n");
+    // Asked for once: the graph from before is the one that was done.
+    let hub_port = hub.url.rsplit_once(':').unwrap().1.parse().unwrap();
+    let graphs = get(hub_port, "/api/v1/graphs").unwrap().1;
+    let graphs: serde_json::Value = serde_json::from_str(&graphs).unwrap();
+    let [graph] = graphs["items"].as_array().unwrap().as_slice() else { panic!("{graphs:#}") };
+    assert_eq!(graph["state"], "done", "{graphs:#}");
 }

@@ -318,7 +318,7 @@ fn an_agents_task_is_drafted_judged_and_pushed() {
     assert_eq!(repository.git(&["rev-list", "--count", "main..task/7/e1"]), "1");
     let kinds: Vec<Value> =
         hub.calls("1 evidence").into_iter().map(|(_, body)| body["kind"].clone()).collect();
-    assert_eq!(kinds, ["diff", "review", "commit"]);
+    assert_eq!(kinds, ["usage", "diff", "review", "commit"]);
     let asked = models.author_requests();
     assert!(asked[0].to_string().contains("Let add.sh add its two numbers."));
 }

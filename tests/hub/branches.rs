@@ -33,6 +33,7 @@ impl Scene {
             repository: Some(self.farm.remote().display().to_string()),
             target: "main".to_owned(),
             gates: Vec::new(),
+            merge_approval: false,
             name: "g".to_owned(),
             epics: Vec::new(),
             tasks: (0..count).map(|n| task(&n.to_string())).collect(),

@@ -13,8 +13,10 @@ fn operations() -> Vec<(Method, String, String)> {
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             let Ok(method) = method.to_uppercase().parse::<Method>() else { continue };
-            let scope = &operation["security"][0]["token"][0];
-            let scope = scope.as_str().unwrap_or("none").to_owned();
+            // An empty entry stands for no token where the hub is told so: not by default.
+            let entries = operation["security"].as_array().into_iter().flatten();
+            let scope = entries.filter_map(|entry| entry["token"][0].as_str()).next();
+            let scope = scope.unwrap_or("none").to_owned();
             all.push((method, path.clone(), scope));
         }
     }
@@ -99,6 +101,27 @@ async fn a_workers_token_is_good_for_that_worker_only() {
     let agent = |name: &str| json!({"name": name, "instance": "i", "roles": [], "host": "h", "version": "1"});
     two.post("/agents/heartbeat", agent("one")).await.problem(403, "forbidden");
     two.post("/agents/heartbeat", agent("two")).await.expect(200);
+    let at = |report: &str| format!("{}/{report}", super::program::reports(&claimed));
+    for (report, body) in [
+        ("evidence", json!({"kind": "log", "title": "forged"})),
+        ("complete", json!({"summary": "done, says another"})),
+        ("fail", json!({"class": "code", "message": "says another", "retry": false})),
+    ] {
+        two.post(&at(report), body).await.problem(403, "forbidden");
+    }
+    two.post("/agents/one/leave", json!({"instance": "i"})).await.problem(403, "forbidden");
+
+    // A run is no worker's: whoever deploys reports it.
+    let run = json!({
+        "id": "r", "environment": "e", "state": "verified", "iterations": 1, "summary": "",
+        "report": "",
+    });
+    for worker in [&one, &two] {
+        worker.post("/runs", run.clone()).await.problem(403, "forbidden");
+    }
+    let pipeline = hub.client(&place.token(&["--scope", "work"]));
+    pipeline.post("/runs", run).await.expect(201);
+    one.post(&at("complete"), json!({"summary": "done"})).await.expect(200);
 }
 
 #[tokio::test]

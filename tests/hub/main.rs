@@ -9,18 +9,27 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod actions;
+mod approvals;
 mod bad_requests;
+mod badges;
 mod branches;
 mod crash;
 mod dashboard;
 mod doors;
 mod examples;
 mod farm;
+mod flakes;
+mod full_disk;
 mod live;
+mod logs;
+mod merge_approvals;
 mod merging;
+mod notifications;
 mod pair;
 mod partition;
 mod program;
+mod reports;
 mod routes;
 mod stores;
 mod tls;

@@ -97,10 +97,13 @@ async fn conflicts_are_done_anew_and_then_wait_while_the_queue_goes_on() {
         (task["state"] == "blocked").then_some(task)
     })
     .await;
-    assert!(blocked["reason"].as_str().unwrap().contains("- shared: both changed"), "{blocked:#}");
+    assert!(
+        blocked["reason"].as_str().unwrap().contains("- shared: the same lines were changed"),
+        "{blocked:#}"
+    );
     assert_eq!(attempts(&admin, task).await, ["ejected", "ejected"]);
     let previous = std::fs::read_to_string(farm.marks().join("previous")).unwrap();
-    assert!(previous.trim_start().contains("does not merge into main"), "{previous}");
+    assert!(previous.trim_start().contains("conflicts with main"), "{previous}");
     // The work is on a branch for a person, both times.
     let refs = farm.git(&["for-each-ref", "--format=%(refname:short)", "refs/heads/conflict"]);
     assert_eq!(refs.lines().count(), 2, "{refs}");
@@ -354,7 +357,7 @@ async fn ten_tasks_on_one_line_are_all_merged() {
         let queue = queue(&admin).await;
         assert!(queue.iter().all(|it| it["unsolved"] == false), "{queue:#?}");
         let told = std::fs::read_to_string(farm.marks().join("told")).unwrap();
-        assert!(told.contains("does not merge into main"), "{told}");
+        assert!(told.contains("conflicts with main"), "{told}");
         assert!(told.contains("Merge task/") && told.contains("+names:"), "{told}");
     }
 }

@@ -37,14 +37,29 @@ impl Hub {
         Self::try_start(place, arguments).unwrap_or_else(|log| panic!("the hub ended: {log}"))
     }
 
+    /// With these variables.
+    pub(crate) fn start_env(place: &Place, arguments: &[&str], env: &[(&str, String)]) -> Self {
+        let started = Self::try_start_env(place, arguments, env);
+        started.unwrap_or_else(|log| panic!("the hub ended: {log}"))
+    }
+
     /// Or its output before it exited.
     pub(crate) fn try_start(place: &Place, arguments: &[&str]) -> Result<Self, String> {
+        Self::try_start_env(place, arguments, &[])
+    }
+
+    fn try_start_env(
+        place: &Place,
+        arguments: &[&str],
+        env: &[(&str, String)],
+    ) -> Result<Self, String> {
         let mut child = greenloop()
             .args(["hub", "serve", "--debug", "--store", &place.url])
             // Gates here tell tests things through files outside their work trees.
             .args(["--sandbox", "off", "--pass-env", "*"])
             .args(arguments)
             .env("XDG_CACHE_HOME", place.folder.path())
+            .envs(env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -40,7 +40,7 @@ async fn every_described_route_answers_and_no_other() {
         assert_eq!(allowed, described.iter().map(String::as_str).collect(), "{path}");
         if described.contains("POST") {
             let answer = ask(reqwest::Method::POST).await;
-            let nowhere = answer.body["detail"].as_str().unwrap_or("").contains("nothing is at");
+            let nowhere = answer.body["detail"].as_str().unwrap_or("").contains("unknown path");
             assert!(!nowhere && answer.status.as_u16() < 500, "{path}: {answer:?}");
         }
     }
@@ -109,5 +109,55 @@ async fn health_and_figures_are_told() {
             value(name);
         }
         assert!(text.ends_with("# EOF\n"), "{text}");
+    }
+}
+
+/// KEDA scales workers from none by these figures: they are there before any worker was, with a hub
+/// that has just started, and when nothing is left to do.
+#[tokio::test]
+async fn workers_are_scaled_from_none() {
+    for place in Place::all() {
+        let mut hub = Hub::start(&place);
+        let admin = hub.admin(&place);
+        let token = admin.token.clone().unwrap();
+        // The query of k8s/worker/backend-keda: the sum of the pending and running tasks of a role,
+        // and of those that anybody may do. `None`: Prometheus has no value for it.
+        let wanted = async |hub: &Hub| -> Option<f64> {
+            let request = reqwest::Client::new().get(hub.url("/metrics")).bearer_auth(&token);
+            let text = request.send().await.unwrap().text().await.unwrap();
+            let series = text.lines().filter(|line| {
+                ["greenloop_tasks_pending{", "greenloop_tasks_running{"]
+                    .iter()
+                    .any(|name| line.starts_with(name))
+                    && ["role=\"backend\"", "role=\"\""].iter().any(|role| line.contains(role))
+            });
+            let values: Vec<f64> =
+                series.map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect();
+            (!values.is_empty()).then(|| values.iter().sum())
+        };
+        assert_eq!(wanted(&hub).await, Some(0.0), "no task, no worker");
+        let of_role = |key: &str, role: &str| {
+            let mut task = super::program::task(key);
+            task["role"] = role.into();
+            task
+        };
+        let graph = admin
+            .submit(serde_json::json!([
+                of_role("a", "backend"),
+                of_role("b", "backend"),
+                of_role("c", "frontend"),
+                super::program::task("d"),
+            ]))
+            .await;
+        assert_eq!(wanted(&hub).await, Some(3.0), "no worker was ever there");
+        hub = hub.again(&place);
+        assert_eq!(wanted(&hub).await, Some(3.0));
+        let admin = hub.client(&token);
+        admin.claim("w", 0).await.unwrap();
+        assert_eq!(wanted(&hub).await, Some(3.0), "running ones keep their workers");
+        admin.post(&format!("/graphs/{graph}/cancel"), serde_json::json!({})).await.expect(200);
+        assert_eq!(wanted(&hub).await, Some(0.0));
+        hub = hub.again(&place);
+        assert_eq!(wanted(&hub).await, Some(0.0), "a hub that knows no role any more");
     }
 }

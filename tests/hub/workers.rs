@@ -39,7 +39,7 @@ async fn zombie(other: &str) {
     let before = admin.get(&format!("/tasks/{task}")).await.expect(200);
     let tip = farm.git(&["rev-parse", "main"]);
     zombie.signal("CONT");
-    let said = "thrown away";
+    let said = "discarded";
     until(said, async || zombie.log().contains(said).then_some(())).await;
     assert!(zombie.log().contains("Stale"), "{}", zombie.log());
     let late = json!({"commit": tip, "summary": "late"});

@@ -20,7 +20,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::objects::{self, config_map, deployment, first};
 use crate::program;
-use crate::server::fault::Trouble;
+use crate::server::fault::Fault;
 use crate::world::World;
 
 fn greenloop() -> PatchParams {
@@ -309,12 +309,12 @@ async fn trouble_comes_when_it_is_ordered() {
     let world = World::on_wire().await;
     let maps: Api<ConfigMap> = world.api();
     let server = &world.wire().server;
-    let status = |code| Trouble::Status { code, retry_after: Some(1) };
+    let status = |code| Fault::Status { code, retry_after: Some(1) };
     // The client retries automatically after `Retry-After`.
     server.faults().add(1, status(500), |call| call.verb == "list");
     let refused = maps.list(&ListParams::default()).await.unwrap_err();
     assert_eq!(refusal(refused).code, 500);
-    server.faults().add(1, Trouble::LoseAnswer, |call| call.verb == "patch");
+    server.faults().add(1, Fault::LoseAnswer, |call| call.verb == "patch");
     let map = config_map("a", json!({}));
     let lost = maps.patch("a", &greenloop(), &Patch::Apply(&map)).await;
     assert!(matches!(lost, Err(error) if !matches!(error, kube::Error::Api(_))));

@@ -182,7 +182,7 @@ impl Stage {
                     && !path.starts_with(self.repository.join("logs"));
                 // What git itself brings up to date, and what a command's sandbox is made of.
                 let is_gits_own = path == git.join("index")
-                    || path.starts_with(git.join("greenloop/sandbox"))
+                    || path.starts_with(self.home.join(".cache/greenloop/sandbox"))
                     || path == git.join("greenloop");
                 let meta = path.symlink_metadata().unwrap();
                 if meta.is_dir() {
@@ -404,6 +404,37 @@ fn nothing_gets_out_of_level_a() {
 #[test]
 fn what_gets_out_of_level_b_is_known() {
     attack_all("B", OPEN_AT_B);
+}
+
+/// Attacks on the network and on local sockets, by a command that may reach one host by its proxy.
+#[test]
+fn a_list_of_hosts_opens_no_other_way_out() {
+    for level in ["A", "B"] {
+        if !has(level) {
+            continue;
+        }
+        for name in [
+            "engine-socket.py",
+            "fast-open.py",
+            "io-uring.py",
+            "other-sockets.py",
+            "tcp.py",
+            "udp.py",
+            "unix-abstract.py",
+            "x32.py",
+        ] {
+            let mut stage = Stage::new();
+            write(
+                &stage.repository.join("config.yaml"),
+                "environments:\n  local:\n    url: http://127.0.0.1:1\n    health_endpoint: /\n\
+                 deploy:\n  method: process\n  process:\n    command: [x]\n    artifacts: [x]\n\
+                 sandbox:\n  network: [crates.example]\n",
+            );
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sandbox/attacks");
+            let ways = stage.attack(&folder.join(name), level);
+            assert!(ways.is_empty(), "level {level}: {name}: {}", ways.join("; "));
+        }
+    }
 }
 
 /// The living processes that descend from `ancestor`.

@@ -148,7 +148,7 @@ pub(crate) async fn an_end_hides_no_task(place: &Place) {
         .meddle(
             "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
              PERFORM pg_sleep(1); RETURN NEW; END $$; \
-             CREATE TRIGGER slow BEFORE INSERT ON outbox_pending FOR EACH ROW \
+             CREATE TRIGGER slow BEFORE INSERT ON outbox_batches FOR EACH ROW \
              WHEN (NEW.kind = 'task.done') EXECUTE FUNCTION slowly()",
         )
         .await;

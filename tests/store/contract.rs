@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use greenloop_hub::store::{
-    AttemptFilter, PageRequest, Retention, Scope, StoreErrorKind, SweepOptions, TaskFilter,
-    TokenRequest,
+    AttemptFilter, PageRequest, Retention, RunFilter, Scope, StoreErrorKind, SweepOptions,
+    TaskFilter, TokenRequest,
 };
 use greenloop_hub_api::types::{AttemptHeartbeat, NewEvidence, Run, RunReport};
 use greenloop_model::task::{
@@ -481,7 +481,18 @@ pub(crate) async fn what_is_shown(place: &Place) {
     let run = RunReport { state: "verified".to_owned(), ..run };
     store.report_run(&run).await.unwrap();
     assert_eq!(run_of(store.run("r1").await.unwrap()), run);
-    assert_eq!(store.runs(10).await.unwrap().len(), 1);
+    let found = async |environment: Option<&str>, state: Option<&str>| {
+        let filter = RunFilter {
+            environment: environment.map(str::to_owned),
+            state: state.map(str::to_owned),
+        };
+        store.runs(&filter, None, 10).await.unwrap().0.len()
+    };
+    assert_eq!(found(None, None).await, 1);
+    assert_eq!(found(Some("staging"), Some("verified")).await, 1);
+    assert_eq!((found(Some("live"), None).await, found(None, Some("running")).await), (0, 0));
+    assert_eq!(store.last_run("staging").await.unwrap().map(|run| run.id).as_deref(), Some("r1"));
+    assert_eq!(store.last_run("live").await.unwrap(), None);
     assert_eq!(kind(store.run("r2").await), StoreErrorKind::NotFound);
 
     let request = TokenRequest {

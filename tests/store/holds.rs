@@ -229,7 +229,7 @@ pub(crate) async fn a_rewind_opens_its_tasks_again(place: &Place) {
     }
     let reopened = store.task(b.task).await.unwrap();
     assert_eq!((reopened.state, reopened.attempts, reopened.commit), (TaskState::Ready, 0, None));
-    assert!(reopened.reason.unwrap().contains("taken back"));
+    assert!(reopened.reason.unwrap().contains("was removed"));
     let dependant = store.task(c.task).await.unwrap();
     assert_eq!((dependant.state, dependant.attempts), (TaskState::Waiting, 0), "its branch left");
     assert_eq!(store.task(tasks[4]).await.unwrap().state, TaskState::Waiting);

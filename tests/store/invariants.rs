@@ -37,12 +37,12 @@ const RULES: &[(&str, &str)] = &[
         "a task that is being merged has one open entry, of its current attempt",
         "SELECT COUNT(*) FROM tasks t WHERE (t.state = 'merging') <> EXISTS (SELECT 1 FROM \
          merge_queue m WHERE m.task_id = t.id AND m.epoch = t.epoch \
-         AND m.state IN ('queued', 'testing'))",
+         AND m.state IN ('queued', 'testing', 'waiting'))",
     ),
     (
         "an open entry is that of a task's current attempt",
         "SELECT COUNT(*) FROM merge_queue m JOIN tasks t ON t.id = m.task_id \
-         WHERE m.state IN ('queued', 'testing') AND (t.state <> 'merging' OR t.epoch <> m.epoch)",
+         WHERE m.state IN ('queued', 'testing', 'waiting') AND (t.state <> 'merging' OR t.epoch <> m.epoch)",
     ),
     (
         "what was merged is done, with that very commit",
@@ -107,6 +107,18 @@ const RULES: &[(&str, &str)] = &[
          tasks t WHERE t.graph_id = g.id AND t.state <> 'done')",
     ),
     (
+        "the queue has exactly the tasks that are ready, as they are",
+        "SELECT (SELECT COUNT(*) FROM tasks t WHERE (t.state = 'ready') <> EXISTS (SELECT 1 \
+         FROM task_queue q JOIN task_kinds k ON k.id = q.kind_id WHERE q.task_id = t.id \
+         AND q.graph_id = t.graph_id AND k.graph_id = t.graph_id AND q.priority = t.priority \
+         AND q.rank = t.rank AND q.not_before = t.not_before AND k.labels = t.labels \
+         AND k.role_key = COALESCE('=' || t.role, '*') AND k.assigned = COALESCE(t.assigned, '') \
+         AND q.tried = CASE WHEN t.epoch > 0 OR t.assigned IS NOT NULL OR t.excluded <> '[]' \
+         THEN 1 ELSE 0 END)) \
+         + (SELECT COUNT(*) FROM task_queue q WHERE NOT EXISTS (SELECT 1 FROM tasks t \
+         WHERE t.id = q.task_id))",
+    ),
+    (
         "a graph's submission is told once",
         "SELECT COUNT(*) FROM graphs g WHERE 1 <> (SELECT COUNT(*) FROM {events} o \
          WHERE o.graph_id = g.id AND o.kind = 'graph.submitted')",
@@ -166,7 +178,7 @@ const RULES: &[(&str, &str)] = &[
 pub(crate) async fn broken(place: &Place, pool: &BackDoor) -> String {
     let events = if place.is_postgres() {
         "(SELECT graph_id, task_id, epoch, merge_id, kind FROM outbox UNION ALL \
-         SELECT graph_id, task_id, epoch, merge_id, kind FROM outbox_pending)"
+         SELECT graph_id, task_id, epoch, merge_id, kind FROM outbox_waiting)"
     } else {
         "outbox"
     };
@@ -186,6 +198,12 @@ pub(crate) async fn hold(place: &Place) {
     let pool = place.back_door().await;
     let tables: &[_] =
         if place.is_postgres() { &["outbox", "outbox_pending"] } else { &["outbox"] };
+    // What was left in batches would be taken apart again for each row.
+    while place.is_postgres()
+        && pool.number("SELECT COUNT(*) FROM outbox_batches").await.unwrap() > 0
+    {
+        place.open().await.latest_event().await.unwrap();
+    }
     for table in tables {
         for column in ["graph_id", "task_id", "merge_id"] {
             let sql = format!("CREATE INDEX IF NOT EXISTS {table}_{column} ON {table} ({column})");
@@ -213,6 +231,7 @@ pub(crate) async fn rules_find_what_is_wrong(place: &Place) {
     for (sql, expect) in [
         ("UPDATE tasks SET epoch = 7 WHERE position = 0", "number of its attempts"),
         ("UPDATE attempts SET state = 'failed' WHERE state = 'succeeded'", "succeeded attempt"),
+        ("UPDATE task_queue SET priority = 7", "the queue has exactly"),
         ("UPDATE tasks SET state = 'waiting' WHERE position = 2", "something to wait for"),
         ("UPDATE tasks SET state = 'merging' WHERE position = 2", "one open entry"),
         ("UPDATE tasks SET unmet = 1 WHERE position = 2", "counted rightly"),

@@ -8,17 +8,22 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod batches;
 mod claims;
 mod contract;
 mod crash;
+mod flakes;
 mod holds;
 mod invariants;
+mod lists;
 mod machine;
+mod merge_approvals;
 mod merge_races;
 mod merges;
 mod optional;
 mod place;
 mod retention;
+mod upgrade;
 mod wakers;
 mod work;
 mod workers;
@@ -51,6 +56,11 @@ macro_rules! on_both {
 }
 
 on_both! {
+    flakes {
+        flaky_tests_are_kept_by_repository,
+        flaky_tests_are_forgotten,
+        flaky_tests_are_bounded,
+    }
     contract {
         a_graph_runs_to_its_end,
         the_most_urgent_fitting_task_comes_first,
@@ -82,6 +92,15 @@ on_both! {
         a_running_project_keeps_its_repository,
         a_database_of_the_first_version_is_brought_up_to_date,
     }
+    lists {
+        runs_are_read_in_parts,
+        tasks_are_found_in_all_graphs,
+        a_search_goes_on_where_it_stopped,
+    }
+    merge_approvals {
+        a_merge_waits_for_its_own_decision,
+        a_merge_that_nobody_decides_on_expires,
+    }
     optional {
         in_either_order,
     }
@@ -111,6 +130,17 @@ on_both! {
         a_herd_waits_on,
         an_end_hides_no_task,
         all_end_at_once,
+    }
+    batches {
+        what_gathers_goes_together,
+        each_is_told_its_own_answer,
+        a_connection_breaks_off_in_the_middle,
+        what_waits_for_several_is_freed_once,
+        rows_are_changed_in_place,
+        a_rest_ends_by_itself,
+    }
+    upgrade {
+        an_earlier_hub_works_on,
     }
     crash {
         a_hub_is_killed_at_any_moment,

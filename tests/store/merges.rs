@@ -170,7 +170,7 @@ pub(crate) async fn what_needs_an_ejected_entry_leaves_as_well(place: &Place) {
     for lease in [second, third] {
         let entry = store.merge(of(lease)).await.unwrap();
         assert_eq!(entry.state, MergeState::Ejected);
-        assert!(entry.reason.unwrap().contains("was thrown out"));
+        assert!(entry.reason.unwrap().contains("was removed"));
         assert_ne!(state(&store, lease).await, TaskState::Merging);
     }
     // All attempts are used up: it fails.

@@ -22,6 +22,17 @@ use crate::work::{agent, beat, epic, graph, task};
 
 const LEASE: Duration = Duration::from_secs(60);
 
+/// What only people's actions and notifications fill, in `tests/hub/actions.rs` and
+/// `tests/hub/notifications.rs` on both databases.
+const ELSEWHERE: &[&str] = &[
+    "agents.barred",
+    "graphs.paused_at",
+    "merge_targets.paused_at",
+    "notification_deliveries.",
+    "operator_actions.",
+    "tasks.assigned",
+];
+
 /// The values seen in optional columns.
 struct Watch {
     door: BackDoor,
@@ -286,7 +297,8 @@ pub(crate) async fn in_either_order(place: &Place) {
         let store = TaskStore::open(&place.url, StoreOptions { connections: 1, ..options() });
         let store = store.await.unwrap();
         let door = place.back_door().await;
-        let columns = optional_columns(place, &door).await;
+        let mut columns = optional_columns(place, &door).await;
+        columns.retain(|name| !ELSEWHERE.iter().any(|elsewhere| name.starts_with(elsewhere)));
         assert!(columns.len() > 40, "{columns:?}");
         let mut watch = Watch { door, columns, seen: BTreeMap::new() };
         for (n, there) in order.into_iter().enumerate() {

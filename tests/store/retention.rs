@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use greenloop_hub::store::{
-    PURGE_ROWS, Purged, Retention, Scope, StoreErrorKind, TaskStore, TokenRequest,
+    PURGE_ROWS, Purged, Retention, Scope, SinkFilter, StoreErrorKind, TaskStore, TokenRequest,
 };
 use greenloop_hub_api::types::{Completion, NewEvidence, RunReport};
+use greenloop_model::NotificationKind;
 use greenloop_model::task::{EventId, EvidenceKind, HoldReason, TaskId, TaskState};
 
 use crate::place::Place;
@@ -20,7 +21,15 @@ const DAY_US: i64 = 24 * 3600 * 1_000_000;
 /// Nothing is kept.
 fn none() -> Retention {
     let now = Some(Duration::ZERO);
-    Retention { events: now, graphs: now, runs: now, tokens: now, agents: now, requests: now }
+    Retention {
+        events: now,
+        graphs: now,
+        runs: now,
+        tokens: now,
+        agents: now,
+        actions: now,
+        requests: now,
+    }
 }
 
 /// All batches; checks their size.
@@ -188,7 +197,7 @@ pub(crate) async fn merges_go_with_their_graph(place: &Place) {
 }
 
 /// The records of a target, its hold and its rewinds are deleted when no graph uses it any more;
-/// then it starts anew.
+/// then it starts again.
 pub(crate) async fn targets_go_with_their_graphs(place: &Place) {
     let store = place.open().await;
     let lease = Duration::from_secs(60);
@@ -284,12 +293,21 @@ pub(crate) async fn what_is_old_goes_by_its_age(place: &Place) {
         ids.push(store.create_token(&request).await.unwrap().token.id);
     }
     store.revoke_token(&ids[0]).await.unwrap();
+    // One receiver is not there any more, the other does not answer.
+    let sink =
+        |name: &str| SinkFilter { name: name.to_owned(), kinds: NotificationKind::ALL.to_vec() };
+    store.collect_notifications(&[sink("gone")], "/").await.unwrap();
+    store.report_run(&RunReport { state: "verified".to_owned(), ..report("old") }).await.unwrap();
+    store.collect_notifications(&[sink("gone"), sink("silent")], "/").await.unwrap();
+    assert_eq!(store.take_deliveries(&["silent".to_owned()]).await.unwrap().len(), 1);
+    assert_eq!(store.take_deliveries(&["other".to_owned()]).await.unwrap(), []);
     let usual = Retention::default();
     assert_eq!(purge(&store, &usual).await, []);
     let latest = store.latest_event().await.unwrap();
     place
         .meddle(&format!(
-            "UPDATE outbox SET at = at - 31 * {DAY_US}; \
+            "UPDATE notification_deliveries SET at = at - 31 * 86400 WHERE sink = 'gone'; \
+             UPDATE outbox SET at = at - 31 * {DAY_US}; \
              UPDATE requests SET created_at = created_at - 2 * {DAY_US}; \
              UPDATE runs SET updated_at = updated_at - 91 * {DAY_US} WHERE id = 'old'; \
              UPDATE tokens SET revoked_at = revoked_at - 91 * {DAY_US}, \
@@ -299,6 +317,8 @@ pub(crate) async fn what_is_old_goes_by_its_age(place: &Place) {
     let purged = purge(&store, &usual).await;
     assert_eq!((rows(&purged, "requests"), rows(&purged, "runs")), (1, 1));
     assert_eq!(rows(&purged, "tokens"), 2);
+    assert_eq!(rows(&purged, "notification_deliveries"), 1, "the other one is tried still");
+    assert_eq!(place.count("SELECT COUNT(*) FROM notification_deliveries").await, 1);
     // The latest event stays, so that ids continue and a client that has read it has missed
     // nothing.
     assert!(rows(&purged, "outbox") > 0);
@@ -314,6 +334,7 @@ pub(crate) async fn what_is_old_goes_by_its_age(place: &Place) {
         runs: None,
         tokens: None,
         agents: None,
+        actions: None,
         requests: None,
     };
     place.meddle("UPDATE runs SET updated_at = 1").await;
@@ -325,7 +346,6 @@ pub(crate) async fn what_is_old_goes_by_its_age(place: &Place) {
 pub(crate) async fn old_rows_do_not_stand_in_the_way_of_claims(place: &Place) {
     const OLD: i64 = 100_000;
     let store = place.open().await;
-    store.submit(&many(1), None, None).await.unwrap();
     let numbers = match place.is_postgres() {
         true => format!("SELECT n FROM generate_series(1, {OLD}) n"),
         false => format!(
@@ -338,6 +358,7 @@ pub(crate) async fn old_rows_do_not_stand_in_the_way_of_claims(place: &Place) {
             "INSERT INTO outbox (at, kind, text) SELECT 1, 'task.progress', 'old' FROM ({numbers}) o"
         ))
         .await;
+    store.submit(&many(1), None, None).await.unwrap();
     complete(&store, claim(&store, "a").await.unwrap().lease()).await;
     store.submit(&many(2_000), None, None).await.unwrap();
     store.latest_event().await.unwrap();

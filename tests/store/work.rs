@@ -21,6 +21,7 @@ pub(crate) fn graph(tasks: Vec<TaskSpec>) -> TaskGraph {
         repository: Some("https://example.org/shop.git".to_owned()),
         target: "main".to_owned(),
         gates: vec!["just check".to_owned()],
+        merge_approval: false,
         name: "work".to_owned(),
         epics: Vec::new(),
         tasks,

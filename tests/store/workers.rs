@@ -94,7 +94,7 @@ pub(crate) async fn a_task_that_everybody_gives_back_waits_for_a_person(place: &
     }
     let task = store.task(id).await.unwrap();
     let reason = task.reason.unwrap();
-    assert!(reason.contains("given back 4 times") && reason.contains(FULL), "{reason}");
+    assert!(reason.contains("returned 4 times") && reason.contains(FULL), "{reason}");
     assert_eq!((task.attempts, task.epoch), (0, 4));
     assert_eq!(told(&store, TaskEventKind::TaskBlocked).await, 1);
     assert_eq!(claim_key(&store, "w9").await, None);

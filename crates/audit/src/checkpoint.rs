@@ -56,15 +56,41 @@ pub struct Checkpoint {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Signature {
-    name: String,
+pub(super) struct Signature {
+    /// Of the key; `None` where a form has no room for it: the key's id depends on it too.
+    pub(super) name: Option<String>,
     /// The key's id and the signature proper.
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Signature {
+    /// Reads a line of the form `— <name> <base64>`.
+    fn read(line: &str) -> Option<Self> {
+        let (name, bytes) = line.strip_prefix("— ")?.split_once(' ')?;
+        let bytes = BASE64_STANDARD.decode(bytes).ok()?;
+        Some(Self { name: Some(name.to_owned()), bytes })
+    }
+
+    /// The form that [`Self::read`] reads; `None` without a name.
+    fn line(&self) -> Option<String> {
+        let name = self.name.as_ref()?;
+        Some(format!("— {name} {}", BASE64_STANDARD.encode(&self.bytes)))
+    }
 }
 
 impl Checkpoint {
     pub(super) fn new(run: RunId, records: u64, root: Hash) -> Self {
         Self { run, records, root, signatures: Vec::new() }
+    }
+
+    /// The same, with these signatures besides.
+    pub(super) fn with_signatures(mut self, signatures: &[Signature]) -> Self {
+        self.signatures.extend_from_slice(signatures);
+        self
+    }
+
+    pub(super) fn signatures(&self) -> &[Signature] {
+        &self.signatures
     }
 
     /// What is signed.
@@ -76,31 +102,22 @@ impl Checkpoint {
     /// The same, with a signature by this key.
     #[must_use]
     pub fn signed(mut self, key: &SigningKey) -> Self {
-        let signature = key.pair.sign(self.body().as_bytes());
-        let bytes = [&key.public().id()[..], signature.as_ref()].concat();
-        self.signatures.push(Signature { name: key.name.clone(), bytes });
+        self.signatures.push(key.sign(&self.body()));
         self
     }
 
     /// Whether the key has signed it.
     pub fn is_signed_by(&self, key: &VerifyingKey) -> bool {
         let body = self.body();
-        self.signatures.iter().filter(|signature| signature.name == key.name).any(|signature| {
-            signature.bytes.strip_prefix(&key.id()).is_some_and(|signature| {
-                let key = UnparsedPublicKey::new(&ED25519, key.public);
-                key.verify(body.as_bytes(), signature).is_ok()
-            })
-        })
+        self.signatures.iter().any(|signature| key.has_signed(&body, signature))
     }
 }
 
 impl fmt::Display for Checkpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.body())?;
-        for Signature { name, bytes } in &self.signatures {
-            writeln!(f, "— {name} {}", BASE64_STANDARD.encode(bytes))?;
-        }
-        Ok(())
+        let mut lines = self.signatures.iter().filter_map(Signature::line);
+        lines.try_for_each(|line| writeln!(f, "{line}"))
     }
 }
 
@@ -116,11 +133,7 @@ impl FromStr for Checkpoint {
         let run = line().strip_prefix(ORIGIN).and_then(|run| run.parse().ok());
         let records = line().parse().ok();
         let root = BASE64_STANDARD.decode(line()).ok().and_then(|root| root.try_into().ok());
-        let signatures = signatures.lines().map(|line| {
-            let (name, bytes) = line.strip_prefix("— ")?.split_once(' ')?;
-            let bytes = BASE64_STANDARD.decode(bytes).ok()?;
-            Some(Signature { name: name.to_owned(), bytes })
-        });
+        let signatures = signatures.lines().map(Signature::read);
         let read = Self {
             run: run.ok_or(form("its first line does not name a run"))?,
             records: records.ok_or(form("its second line is not a number of records"))?,
@@ -177,6 +190,19 @@ impl SigningKey {
         VerifyingKey { name: self.name.clone(), public }
     }
 
+    fn sign(&self, text: &str) -> Signature {
+        let signature = self.pair.sign(text.as_bytes());
+        let bytes = [&self.public().id()[..], signature.as_ref()].concat();
+        Signature { name: Some(self.name.clone()), bytes }
+    }
+
+    /// A signed note: `text`, which ends with a line feed and has no empty line, an empty line,
+    /// and the signature.
+    pub fn sign_note(&self, text: &str) -> String {
+        let line = self.sign(text).line().unwrap_or_default();
+        format!("{text}\n{line}\n")
+    }
+
     /// The secret text that [`SigningKey::from_str`] reads.
     pub fn to_secret(&self) -> String {
         let VerifyingKey { name, .. } = &self.public();
@@ -205,6 +231,31 @@ pub struct VerifyingKey {
 }
 
 impl VerifyingKey {
+    /// The name that its owner gave it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn has_signed(&self, text: &str, signature: &Signature) -> bool {
+        let key = UnparsedPublicKey::new(&ED25519, self.public);
+        signature.name.as_ref().is_none_or(|name| *name == self.name)
+            && signature
+                .bytes
+                .strip_prefix(&self.id())
+                .is_some_and(|signature| key.verify(text.as_bytes(), signature).is_ok())
+    }
+
+    /// The text of a signed note of exactly the form that [`SigningKey::sign_note`] gives it;
+    /// `None` when this key has not signed it.
+    pub fn open_note<'a>(&self, note: &'a str) -> Option<&'a str> {
+        let end = note.find("\n\n")? + 1;
+        let (text, rest) = note.split_at(end);
+        let line = rest.strip_prefix('\n')?.strip_suffix('\n')?;
+        let signature =
+            Signature::read(line).filter(|read| read.line().as_deref() == Some(line))?;
+        self.has_signed(text, &signature).then_some(text)
+    }
+
     fn id(&self) -> [u8; 4] {
         let digest = Sha256::new()
             .chain_update(&self.name)

@@ -58,17 +58,17 @@ pub enum FaultKind {
 impl fmt::Display for FaultKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable(kind) => write!(f, "the file cannot be read: {kind}"),
+            Self::Unreadable(kind) => write!(f, "could not read the file: {kind}"),
             Self::NotAFile => f.write_str("it is not a regular file"),
-            Self::Empty => f.write_str("there is no whole record"),
-            Self::TooLong => f.write_str("the line is longer than any record may be"),
+            Self::Empty => f.write_str("it contains no complete record"),
+            Self::TooLong => f.write_str("the line is longer than the maximum length of a record"),
             Self::Layout => f.write_str("the line is not an audit record"),
             Self::Body(reason) => write!(f, "the body is not a record: {reason}"),
             Self::Chain => f.write_str(
-                "it does not follow the record before it: records were removed, moved or inserted",
+                "it does not follow the previous record: records were removed, moved or inserted",
             ),
             Self::Hash => f.write_str("its hash does not match: the record was changed"),
-            Self::Sequence { found } => write!(f, "it says that it is record {found}"),
+            Self::Sequence { found } => write!(f, "its sequence number is {found}"),
             Self::Run => f.write_str("it belongs to another run"),
             Self::AfterEnd => f.write_str("it follows the record that ends the run"),
             Self::Seal => f.write_str("it does not say what the run left, as the last record does"),
@@ -129,10 +129,10 @@ pub enum AuditErrorKind {
     #[error(transparent)]
     Fault(#[from] Fault),
     /// There is no whole record: the run died before its first append and has done nothing.
-    #[error("the log has no whole record")]
+    #[error("the log contains no complete record")]
     Empty,
     /// An append failed before; nothing but the closing record is taken any more.
-    #[error("an earlier record could not be written, so nothing further is recorded")]
+    #[error("an earlier record could not be written, so recording has stopped")]
     Poisoned,
     /// The record is longer than [`super::MAX_LINE`].
     #[error("a record of {bytes} bytes is too long")]

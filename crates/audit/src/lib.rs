@@ -58,6 +58,7 @@
 //!   that is kept elsewhere finds any other log; a signed one proves who wrote it.
 
 mod artifact;
+mod build_tag;
 mod checkpoint;
 mod error;
 mod hex;
@@ -74,15 +75,15 @@ pub use artifact::{Artifact, Change, artifacts};
 pub use checkpoint::{Checkpoint, CheckpointError, SigningKey, VerifyingKey};
 pub use error::{AuditError, AuditErrorKind, Fault, FaultKind};
 pub use listing::{RunListing, list};
-pub use read::{Verified, read, verify};
+pub use read::{Verified, read, verify, verify_log};
 pub use record::{Actor, Record, RecordId};
 pub use run::{VerifiedRun, verify_run};
-pub use writer::{Redact, TornTail, Writer};
+pub use writer::{KeepCheckpoint, Redact, TornTail, Writer};
 
 /// The file's name within a run's folder.
 pub const FILE_NAME: &str = "audit.jsonl";
 
-/// The name, within a run's folder, of the log's checkpoint; written when the run has ended.
+/// The name, within a run's folder, of the log's latest checkpoint.
 pub const CHECKPOINT_FILE: &str = "audit.checkpoint";
 
 /// The event of a run's last record.

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
+use super::checkpoint::Checkpoint;
 use super::error::{AuditError, AuditErrorKind, Fault, FaultKind};
 use super::merkle::{self, Hash};
 use super::record::{self, GENESIS, Record};
@@ -126,4 +127,15 @@ pub fn verify(path: &Path) -> Result<Verified, Fault> {
         return Err(Fault { line: 1, seq: 0, what: FaultKind::Empty });
     }
     Ok(scan.verified)
+}
+
+/// The same for a log that is no file, with the checkpoint of its records.
+pub fn verify_log(log: impl Read) -> Result<(Verified, Checkpoint), Fault> {
+    let mut run = None;
+    let scan = scan(log, |record| run = Some(record.run))?;
+    let Some(run) = run else {
+        return Err(Fault { line: 1, seq: 0, what: FaultKind::Empty });
+    };
+    let checkpoint = Checkpoint::new(run, scan.verified.records, merkle::root(&scan.leaves));
+    Ok((scan.verified, checkpoint))
 }

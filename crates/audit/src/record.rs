@@ -193,8 +193,8 @@ pub(super) fn parse(
     if run.is_some_and(|run| run != own_run) {
         return Err(FaultKind::Run);
     }
-    let actor = Actor::from_form(body.actor)
-        .ok_or_else(|| FaultKind::Body("there is no such actor".to_owned()))?;
+    let actor =
+        Actor::from_form(body.actor).ok_or_else(|| FaultKind::Body("unknown actor".to_owned()))?;
     Ok(Record {
         seq,
         prev: body.prev,

@@ -6,8 +6,14 @@ use std::process::Command;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+#[cfg(target_os = "linux")]
+use self::failing_sync::with_failing_sync;
 use super::*;
 use greenloop_model::RunId;
+
+#[cfg(target_os = "linux")]
+#[path = "../../../tests/fixtures/failing_sync.rs"]
+mod failing_sync;
 
 fn keep() -> Redact {
     Box::new(str::to_owned)
@@ -463,6 +469,38 @@ fn a_full_disk_leaves_whole_records_and_room_for_the_last() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_record_that_cannot_be_synced_does_not_count_and_ends_the_log() {
+    let dir = folder();
+    let path = dir.path().join(FILE_NAME);
+    let mut writer = Writer::create(&path, RunId::generate(), keep()).unwrap();
+    for event in ["run.started", "input"] {
+        writer.append(&Actor::Machine, event, Value::Null).unwrap();
+    }
+    let before = std::fs::read(&path).unwrap();
+    let head = writer.head().to_owned();
+    let failed = |error: AuditError| match error.kind {
+        AuditErrorKind::Io { source, .. } => source.raw_os_error() == Some(libc::EIO),
+        other => panic!("{other:?}"),
+    };
+    let error = with_failing_sync(|| writer.append(&Actor::Machine, "intent", Value::Null));
+    assert!(failed(error.unwrap_err()));
+    assert_eq!((std::fs::read(&path).unwrap(), writer.head()), (before.clone(), head.as_str()));
+    // Also when the disk is well again: what it lost meanwhile is unknown.
+    let again = writer.append(&Actor::Machine, "intent", Value::Null).unwrap_err();
+    assert!(matches!(again.kind, AuditErrorKind::Poisoned), "{again}");
+    let closed = with_failing_sync(|| writer.close(&Actor::Machine, json!({}), dir.path()));
+    assert!(failed(closed.unwrap_err()));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    let verified = verify(&path).unwrap();
+    assert_eq!((verified.records, verified.complete, verified.torn), (2, false, false));
+
+    let other = dir.path().join("other.jsonl");
+    let run = RunId::generate();
+    assert!(failed(with_failing_sync(|| Writer::create(&other, run, keep())).unwrap_err()));
+}
+
 #[test]
 fn closing_gives_the_reserved_space_back() {
     use std::os::unix::fs::MetadataExt;
@@ -614,4 +652,60 @@ fn a_log_that_was_deleted_takes_no_more_records() {
     std::fs::remove_file(&path).unwrap();
     let error = writer.append(&Actor::Machine, "input", Value::Null).unwrap_err();
     assert!(matches!(error.kind, AuditErrorKind::Io { .. }), "{error:?}");
+}
+
+#[test]
+fn a_living_log_is_checkpointed_and_what_was_kept_finds_a_rewrite() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunId::generate();
+    let folder = folder.path().join(run.to_string());
+    std::fs::create_dir(&folder).unwrap();
+    let write = |event: &str| {
+        let path = folder.join(FILE_NAME);
+        let _none_yet = std::fs::remove_file(&path);
+        let mut writer = Writer::create(&path, run, Box::new(str::to_owned)).unwrap();
+        let kept = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let keep = std::sync::Arc::clone(&kept);
+        writer.checkpoint_every(
+            std::num::NonZeroU64::new(3).unwrap(),
+            Box::new(move |checkpoint| keep.lock().unwrap().push(checkpoint)),
+        );
+        for n in 0..7 {
+            let event = if n == 1 { event } else { "x" };
+            writer.append(&Actor::Machine, event, serde_json::json!({"n": n})).unwrap();
+        }
+        drop(writer);
+        kept.lock().unwrap().clone()
+    };
+    let kept = write("as it was");
+    assert_eq!(kept.iter().map(|checkpoint| checkpoint.records).collect::<Vec<_>>(), [3, 6]);
+    let log = verify_run(&folder).unwrap();
+    assert!(kept.iter().all(|checkpoint| log.extends(checkpoint)));
+
+    // Written again from the second record on, with every hash computed again.
+    write("as somebody wants it");
+    let forged = verify_run(&folder).unwrap();
+    assert!(!kept.iter().any(|checkpoint| forged.extends(checkpoint)));
+}
+
+#[test]
+fn a_record_that_waits_for_the_next_is_in_the_log_at_once_and_in_order() {
+    let dir = folder();
+    let path = dir.path().join("audit.jsonl");
+    let mut log = Writer::create(&path, RunId::generate(), keep()).unwrap();
+    log.append_with_next(&Actor::Machine, "input", json!({"n": 1})).unwrap();
+    let records = || std::fs::read_to_string(&path).unwrap().matches("\"input\"").count();
+    assert_eq!(records(), 1);
+    let intent = log.append(&Actor::Machine, "intent", json!({"n": 2})).unwrap();
+    assert_eq!(intent.seq, 1);
+    drop(log);
+    let (_log, records, torn) = Writer::resume(&path, keep()).unwrap();
+    assert_eq!(records.iter().map(|it| it.event.as_str()).collect::<Vec<_>>(), ["input", "intent"]);
+    assert_eq!(torn, None);
+    // Only the second of the two waits for the disk.
+    let (mut log, ..) = Writer::resume(&path, keep()).unwrap();
+    with_failing_sync(|| {
+        log.append_with_next(&Actor::Machine, "input", json!({})).unwrap();
+        log.append(&Actor::Machine, "intent", json!({})).unwrap_err();
+    });
 }

@@ -21,6 +21,16 @@ use greenloop_model::RunId;
 /// Takes secrets out of a text. Applied to every string that is appended.
 pub type Redact = Box<dyn Fn(&str) -> String + Send + Sync>;
 
+/// Receives a checkpoint of the log while it grows.
+pub type KeepCheckpoint = Box<dyn FnMut(Checkpoint) + Send + Sync>;
+
+/// When a record is on the disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OnDisk {
+    Now,
+    WithNext,
+}
+
 /// Disk space kept behind the last record, so that a full disk still takes the closing one.
 const RESERVE: u64 = 64 << 10;
 
@@ -51,6 +61,8 @@ pub struct Writer {
     /// What earlier processes of this run have on the clock.
     before: Duration,
     poisoned: bool,
+    /// After how many records a checkpoint is made, and who keeps it.
+    checkpoints: Option<(u64, KeepCheckpoint)>,
 }
 
 impl std::fmt::Debug for Writer {
@@ -106,7 +118,7 @@ impl Writer {
         if let Some(torn) = &torn {
             let saved_as = torn.saved_as.file_name().map(|name| name.to_string_lossy());
             let data = serde_json::json!({ "bytes": torn.bytes, "saved_as": saved_as });
-            records.push(writer.append_record(&Actor::Machine, TORN_TAIL, data)?);
+            records.push(writer.append_record(&Actor::Machine, TORN_TAIL, data, OnDisk::Now)?);
         }
         Ok((writer, records, torn))
     }
@@ -125,6 +137,7 @@ impl Writer {
             started: Instant::now(),
             before: Duration::ZERO,
             poisoned: false,
+            checkpoints: None,
         }
     }
 
@@ -133,6 +146,12 @@ impl Writer {
     pub(super) fn forget_preallocation(&mut self) {
         self.file.set_len(self.end).unwrap();
         self.allocated = u64::MAX;
+    }
+
+    /// From now on `keep` gets a checkpoint after every so many records; [`Writer::close`] returns
+    /// the last one. What was kept elsewhere finds a log that was rewritten while its run lives.
+    pub fn checkpoint_every(&mut self, records: std::num::NonZeroU64, keep: KeepCheckpoint) {
+        self.checkpoints = Some((records.get(), keep));
     }
 
     pub fn run(&self) -> RunId {
@@ -155,8 +174,22 @@ impl Writer {
         event: &str,
         data: Value,
     ) -> Result<RecordId, AuditError> {
-        let record = self.append_record(actor, event, data)?;
+        let record = self.append_record(actor, event, data, OnDisk::Now)?;
         Ok(RecordId { seq: record.seq, hash: record.hash })
+    }
+
+    /// Appends one record that is on the disk only with the next [`Writer::append`]: for what allows
+    /// no effect by itself.
+    ///
+    /// # Errors
+    /// As [`Writer::append`].
+    pub fn append_with_next(
+        &mut self,
+        actor: &Actor,
+        event: &str,
+        data: Value,
+    ) -> Result<(), AuditError> {
+        self.append_record(actor, event, data, OnDisk::WithNext).map(drop)
     }
 
     /// Appends the run's last record, `run.finished`: `data`, an object, and what seals the log
@@ -182,7 +215,7 @@ impl Writer {
             let seal = serde_json::to_value(seal).map_err(|error| self.error(error.into()))?;
             fields.insert(SEAL.to_owned(), seal);
         }
-        self.write(&actor, super::RUN_FINISHED, data, 0)?;
+        self.write(&actor, super::RUN_FINISHED, data, 0, OnDisk::Now)?;
         // Gives back what was reserved; a log that keeps it is as good.
         let _kept = self.file.set_len(self.end);
         Ok(Checkpoint::new(self.run, self.seq, merkle::root(&self.leaves)))
@@ -193,12 +226,14 @@ impl Writer {
         actor: &Actor,
         event: &str,
         data: Value,
+        on_disk: OnDisk,
     ) -> Result<Record, AuditError> {
         if self.poisoned {
             return Err(self.error(AuditErrorKind::Poisoned));
         }
         let actor = self.redacted_actor(actor);
-        let result = self.write(&actor, &(self.redact)(event), self.redacted(data), RESERVE);
+        let (event, data) = ((self.redact)(event), self.redacted(data));
+        let result = self.write(&actor, &event, data, RESERVE, on_disk);
         self.poisoned = result.is_err();
         result
     }
@@ -210,6 +245,7 @@ impl Writer {
         event: &str,
         data: Value,
         reserve: u64,
+        on_disk: OnDisk,
     ) -> Result<Record, AuditError> {
         let elapsed = self.before + self.started.elapsed();
         let draft = Draft {
@@ -229,13 +265,20 @@ impl Writer {
             return Err(self.error(AuditErrorKind::TooLong { bytes: line.len() }));
         }
         let length = line.len() as u64;
+        // No checkpoint says more than the disk has.
+        let due = |(every, _): &(u64, KeepCheckpoint)| (self.seq + 1).is_multiple_of(*every);
+        let on_disk =
+            if self.checkpoints.as_ref().is_some_and(due) { OnDisk::Now } else { on_disk };
         if self.end + length + reserve > self.allocated && reserve > 0 {
             self.reserve(length).map_err(io_error(&self.path, "reserve disk space"))?;
         }
         let written = self
             .file
             .write_all_at(&line, self.end)
-            .and_then(|()| self.file.sync_data())
+            .and_then(|()| match on_disk {
+                OnDisk::Now => self.file.sync_data(),
+                OnDisk::WithNext => Ok(()),
+            })
             .and_then(|()| self.still_there());
         if let Err(source) = written {
             // Truncation also gives back the reserved space behind the end, which is then free
@@ -244,7 +287,11 @@ impl Writer {
             self.allocated = self.end;
             return Err(match cut {
                 Ok(()) => io_error(&self.path, "append to the audit log")(source),
-                Err(cut) => io_error(&self.path, "cut the torn end of the audit log")(cut),
+                Err(cut) => io_error(
+                    &self.path,
+                    "remove the truncated last record of the audit \
+                    log",
+                )(cut),
             });
         }
         self.leaves.push(merkle::leaf(&line[..line.len() - 1]));
@@ -252,6 +299,12 @@ impl Writer {
         let seq = self.seq;
         self.end += length;
         self.seq += 1;
+        if event != super::RUN_FINISHED
+            && let Some((every, keep)) = &mut self.checkpoints
+            && self.seq.is_multiple_of(*every)
+        {
+            keep(Checkpoint::new(self.run, self.seq, merkle::root(&self.leaves)));
+        }
         Ok(Record {
             seq,
             prev,
@@ -314,15 +367,15 @@ impl Writer {
         let mut tail = vec![0; usize::try_from(bytes).unwrap_or(MAX_LINE)];
         self.file
             .read_exact_at(&mut tail, self.end)
-            .map_err(io_error(&self.path, "read the torn end of the audit log"))?;
+            .map_err(io_error(&self.path, "read the truncated last record of the audit log"))?;
         let saved_as = self
             .save_tail(&tail)
-            .map_err(io_error(&self.path, "save the torn end of the audit log"))?;
+            .map_err(io_error(&self.path, "save the truncated last record of the audit log"))?;
         sync_folder(&self.path)?;
         self.file
             .set_len(self.end)
             .and_then(|()| self.file.sync_data())
-            .map_err(io_error(&self.path, "cut the torn end of the audit log"))?;
+            .map_err(io_error(&self.path, "remove the truncated last record of the audit log"))?;
         Ok(TornTail { bytes, saved_as })
     }
 

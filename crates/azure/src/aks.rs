@@ -112,7 +112,7 @@ pub async fn cluster(
         "listClusterUserCredential",
     ];
     if !push(&mut url, &segments) {
-        let message = "the address of the resource manager can have no path";
+        let message = "the address of the resource manager must not have a path";
         return Err(AzureError::new(AzureErrorKind::NotConfigured, message));
     }
     url.query_pairs_mut().append_pair("api-version", API_VERSION).append_pair("format", "exec");
@@ -127,27 +127,28 @@ pub async fn cluster(
                 404 => (
                     AzureErrorKind::NotFound,
                     format!(
-                        "there is no AKS cluster {name} that this identity can see{said}: check \
-                         subscription, resource group and name under `deploy.kubernetes.aks`"
+                        "AKS cluster {name} does not exist, or is not visible to this \
+                         identity{said}: check subscription, resource group and name under \
+                         `deploy.kubernetes.aks`"
                     ),
                 ),
                 403 => (
                     AzureErrorKind::Forbidden,
                     format!(
-                        "this identity may not have the credentials of the AKS cluster \
-                         {name}{said}: give it the role Azure Kubernetes Service Cluster User"
+                        "this identity is not permitted to fetch the credentials of AKS cluster \
+                         {name}{said}: assign it the role Azure Kubernetes Service Cluster User"
                     ),
                 ),
                 401 => (
                     AzureErrorKind::Auth,
                     format!(
-                        "{what} does not take this identity's token{said}: is the subscription \
-                         in the tenant that the identity is of?"
+                        "{what} rejected the token of this identity{said}: check that the \
+                         subscription belongs to the identity's tenant"
                     ),
                 ),
                 _ => (
                     AzureErrorKind::Refused,
-                    format!("{what} does not give the credentials of {name}{said}"),
+                    format!("{what} did not return the credentials of {name}{said}"),
                 ),
             };
             Err(AzureError::new(kind, message))
@@ -159,7 +160,7 @@ pub async fn cluster(
 fn read(name: &str, credentials: Credentials) -> Result<AksCluster, AzureError> {
     use secrecy::ExposeSecret as _;
     let wrong = |what: &str| {
-        let message = format!("the credentials of the AKS cluster {name} have {what}");
+        let message = format!("unusable credentials for AKS cluster {name}: {what}");
         AzureError::new(AzureErrorKind::Protocol, message)
     };
     let Some(first) = credentials.kubeconfigs.first() else {
@@ -168,36 +169,37 @@ fn read(name: &str, credentials: Credentials) -> Result<AksCluster, AzureError> 
     let decoded = |text: &str, what: &str| {
         STANDARD.decode(text.trim().as_bytes()).map_err(|_unread| wrong(what))
     };
-    let yaml = decoded(first.value.expose_secret(), "a kubeconfig that is not base64")?;
+    let yaml = decoded(first.value.expose_secret(), "the kubeconfig is not valid base64")?;
     let config: Kubeconfig = std::str::from_utf8(&yaml)
         .ok()
         .and_then(|text| serde_yaml::from_str(text).ok())
-        .ok_or_else(|| wrong("a kubeconfig of another form"))?;
+        .ok_or_else(|| wrong("the kubeconfig has an unexpected format"))?;
     let context = match &config.current {
         Some(current) => config.contexts.iter().find(|context| context.name == *current),
         None => config.contexts.first(),
     };
     let context = &context.ok_or_else(|| wrong("no current context"))?.entry;
     let cluster = config.clusters.into_iter().find(|cluster| cluster.name == context.cluster);
-    let cluster = cluster.ok_or_else(|| wrong("no cluster for their context"))?.entry;
+    let cluster = cluster.ok_or_else(|| wrong("the current context names no known cluster"))?.entry;
     let user = config.users.into_iter().find(|user| user.name == context.user);
     let user = user.map(|user| user.entry).unwrap_or_default();
     let authority = cluster.certificate_authority_data;
     let authority = authority.ok_or_else(|| wrong("no certificate authority"))?;
-    let certificate_authority = decoded(&authority, "a certificate authority that is not base64")?;
+    let certificate_authority =
+        decoded(&authority, "the certificate authority is not valid base64")?;
     let client_certificate = match (user.client_certificate_data, user.client_key_data) {
         (Some(certificate), Some(key)) => {
-            let key = decoded(key.expose_secret(), "a client key that is not base64")?;
+            let key = decoded(key.expose_secret(), "the client key is not valid base64")?;
             let key =
-                String::from_utf8(key).map_err(|_unread| wrong("a client key that is not PEM"))?;
-            let certificate = decoded(&certificate, "a client certificate that is not base64")?;
+                String::from_utf8(key).map_err(|_unread| wrong("the client key is not PEM"))?;
+            let certificate = decoded(&certificate, "the client certificate is not valid base64")?;
             Some((certificate, SecretString::from(key)))
         }
         (Some(_), None) | (None, Some(_)) | (None, None) => None,
     };
     let by_entra = user.exec.is_some() || user.auth_provider.is_some();
     if !by_entra && client_certificate.is_none() && user.token.is_none() {
-        return Err(wrong("no way in"));
+        return Err(wrong("no token, key or certificate"));
     }
     Ok(AksCluster {
         server: cluster.server,

@@ -35,12 +35,17 @@ impl HttpClient for AzureHttpClient {
                 && url.set_host(to.host_str()).is_ok()
                 && url.set_port(to.port()).is_ok();
             if !moved {
-                let message = "the address cannot be changed";
+                let message = "could not change the address";
                 return Err(azure_core::Error::with_message(ErrorKind::Other, message));
             }
         }
         let client = self.http.client(request.url()).map_err(|error| {
-            azure_core::Error::with_error(ErrorKind::Other, error, "no HTTP client can be made")
+            azure_core::Error::with_error(
+                ErrorKind::Other,
+                error,
+                "could not create an HTTP \
+                client",
+            )
         })?;
         client.execute_request(&request).await
     }

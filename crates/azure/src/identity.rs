@@ -231,9 +231,9 @@ impl Identity {
 /// Why one source gave no token.
 #[derive(Debug, thiserror::Error)]
 enum TokenError {
-    #[error("it cannot be used as it is set up")]
+    #[error("its settings are not usable")]
     Setup(#[source] azure_core::Error),
-    #[error("it gave no token")]
+    #[error("it returned no token")]
     Refused(#[source] azure_core::Error),
     #[error("it did not answer within {} s", TOKEN_TIMEOUT.as_secs())]
     Late,
@@ -250,8 +250,8 @@ async fn attempt(source: &CredentialSource, scope: &str) -> Result<AccessToken, 
 fn refused(tried: &[String], last: Option<TokenError>) -> AzureError {
     let Some(last) = last else {
         let message = format!(
-            "nothing says who this is in Azure: log in with `az login`, or set AZURE_TENANT_ID, \
-             AZURE_CLIENT_ID and AZURE_CLIENT_SECRET (tried {})",
+            "no Azure identity found: run `az login`, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and \
+             AZURE_CLIENT_SECRET (tried {})",
             tried.join(", ")
         );
         return AzureError::new(AzureErrorKind::NoCredential, message);
@@ -262,7 +262,7 @@ fn refused(tried: &[String], last: Option<TokenError>) -> AzureError {
         TokenError::Refused(_) => AzureErrorKind::Auth,
         TokenError::Late => AzureErrorKind::Unreachable,
     };
-    let message = format!("no Microsoft Entra token from {}", tried.join(", "));
+    let message = format!("could not get a Microsoft Entra token from {}", tried.join(", "));
     AzureError::new(kind, message).because(last)
 }
 

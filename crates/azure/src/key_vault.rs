@@ -32,7 +32,7 @@ pub async fn secret(
     let vault = base(vault, "the key vault")?;
     let mut url = vault.clone();
     if !is_vault_name(name) || !push(&mut url, &["secrets", name]) {
-        let message = "a secret's name has letters, digits and hyphens, and no more than 127";
+        let message = "a secret's name consists of at most 127 letters, digits and hyphens";
         return Err(AzureError::new(AzureErrorKind::NotConfigured, message));
     }
     url.query_pairs_mut().append_pair("api-version", API_VERSION);
@@ -46,28 +46,29 @@ pub async fn secret(
                 404 => (
                     AzureErrorKind::NotFound,
                     format!(
-                        "{what} has no secret called {name}{said}: make it with `az keyvault \
-                         secret set`, or correct the name"
+                        "{what} has no secret {name}{said}: create it with `az keyvault secret \
+                         set`, or correct the name"
                     ),
                 ),
                 403 => (
                     AzureErrorKind::Forbidden,
                     format!(
-                        "{what} does not give the secret {name} to this identity{said}: give it \
-                         the role Key Vault Secrets User (or an access policy with Get), let its \
-                         network through the vault's firewall, and see that the secret is enabled"
+                        "{what} denies this identity access to the secret {name}{said}: assign \
+                         the role Key Vault Secrets User (or an access policy with Get), allow \
+                         this network in the vault's firewall, and check that the secret is \
+                         enabled"
                     ),
                 ),
                 401 => (
                     AzureErrorKind::Auth,
                     format!(
-                        "{what} does not take this identity's token{said}: is the vault in the \
-                         tenant that the identity is of?"
+                        "{what} rejected the token of this identity{said}: check that the vault \
+                         belongs to the identity's tenant"
                     ),
                 ),
                 _ => (
                     AzureErrorKind::Refused,
-                    format!("{what} does not answer the question for {name}{said}"),
+                    format!("{what} did not return the secret {name}{said}"),
                 ),
             };
             Err(AzureError::new(kind, message))

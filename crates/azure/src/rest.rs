@@ -66,13 +66,13 @@ pub(super) async fn call<T: DeserializeOwned>(
         return serde_json::from_slice(&answer.body).map(Answer::Given).map_err(|_unread| {
             AzureError::new(
                 AzureErrorKind::Protocol,
-                format!("{what} answered {status} with a body of another form"),
+                format!("{what} answered {status} with an unexpected body"),
             )
         });
     }
     let refusal = refusal(&answer);
     if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-        let message = format!("{what} answers {status}, still, after several tries");
+        let message = format!("{what} still answers {status} after several attempts");
         return Err(AzureError::new(AzureErrorKind::Unreachable, message));
     }
     Ok(Answer::Refused(refusal))
@@ -88,14 +88,18 @@ async fn once(
     let token = identity.token(scope).await?;
     let mut bearer =
         HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).map_err(|_unfit| {
-            AzureError::new(AzureErrorKind::Protocol, "the token cannot be sent in a header")
+            AzureError::new(
+                AzureErrorKind::Protocol,
+                "the token contains characters that a \
+                header cannot contain",
+            )
         })?;
     bearer.set_sensitive(true);
     let mut request = Outgoing::new(method, url);
     request.headers.insert(AUTHORIZATION, bearer);
     request.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     identity.http().send(&request, identity.retry()).await.map_err(|source| {
-        let message = format!("{what} cannot be reached");
+        let message = format!("could not reach {what}");
         AzureError::new(AzureErrorKind::Unreachable, message).because(source)
     })
 }

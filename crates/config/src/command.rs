@@ -2,12 +2,12 @@
 
 /// Why a line cannot be split.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum SplitError {
+pub enum SplitError {
     /// A quotation mark is never closed.
-    #[error("a quotation mark is never closed")]
+    #[error("unclosed quotation mark")]
     OpenQuote,
     /// It only means something to a shell.
-    #[error("`{0}` needs a shell, and none is started")]
+    #[error("`{0}` needs a shell, but the command is started without one")]
     NeedsShell(String),
 }
 

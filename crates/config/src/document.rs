@@ -154,7 +154,7 @@ impl Document {
             return fail(
                 ProblemKind::TooLarge,
                 0..0,
-                format!("{file_name} has {} bytes; the most is {}", text.len(), kind.longest),
+                format!("{file_name} has {} bytes; the maximum is {}", text.len(), kind.longest),
                 kind.when_too_large,
             );
         }
@@ -167,12 +167,19 @@ impl Document {
             );
         }
         match serde_yaml::from_str_with_options::<Spanned<Any>>(text, options(kind)) {
-            Ok(root) => Ok(Self {
-                file_name: file_name.to_owned(),
-                text: text.to_owned(),
-                kind,
-                root: Node::new(root),
-            }),
+            Ok(root) => {
+                let root = Node::new(root);
+                // A tag is dropped by the parser, and with it the `!` of `! grep x y`.
+                if let Some(tag) = first_tag(text, &root) {
+                    return fail(
+                        ProblemKind::Syntax,
+                        until_line_end(text, tag..tag),
+                        "this begins with `!`, which YAML takes for a tag".to_owned(),
+                        "write the whole text in quotes, or below a `|`",
+                    );
+                }
+                Ok(Self { file_name: file_name.to_owned(), text: text.to_owned(), kind, root })
+            }
             Err(error) => {
                 let (problem, message, help) = describe(&error);
                 let span = error.location().map_or(0..0, |at| span_in(text, &at));
@@ -278,6 +285,11 @@ impl Document {
 }
 
 impl Node {
+    /// Where it is written: for an alias, the anchored value.
+    pub(super) fn written(&self) -> Range<usize> {
+        self.written.clone()
+    }
+
     fn new(any: Spanned<Any>) -> Self {
         Self { span: span_of(&any.referenced), written: span_of(&any.defined), value: any.value.0 }
     }
@@ -321,13 +333,89 @@ impl Node {
     /// What it is, in the words of an error.
     pub fn describe(&self) -> &'static str {
         match self.value {
-            Value::Null => "nothing",
+            Value::Null => "empty",
             Value::Bool(_) => "true or false",
             Value::Unsigned(_) | Value::Signed(_) | Value::Float(_) => "a number",
             Value::Text(_) => "text",
             Value::List(_) => "a list",
             Value::Map(_) => "a mapping",
         }
+    }
+}
+
+/// The position of the file's first tag, of a value or of a key. The parser reports tags only
+/// at the cost of more stack for each level.
+fn first_tag(text: &str, root: &Node) -> Option<usize> {
+    let mut first: Option<usize> = None;
+    let mut open = vec![root];
+    while let Some(node) = open.pop() {
+        let of_value = tag_before(text, node.written.start, true);
+        let mut of_key = None;
+        match &node.value {
+            Value::List(items) => open.extend(items),
+            Value::Map(entries) => {
+                of_key =
+                    entries.iter().find_map(|(key, _)| tag_before(text, key.span.start, false));
+                open.extend(entries.iter().map(|(_, value)| value));
+            }
+            Value::Null
+            | Value::Bool(_)
+            | Value::Unsigned(_)
+            | Value::Signed(_)
+            | Value::Float(_)
+            | Value::Text(_) => {}
+        }
+        first = first.into_iter().chain(of_value).chain(of_key).min();
+    }
+    first
+}
+
+/// The `!` of the tag before what begins at `start`, past an anchor and the header of a block.
+fn tag_before(text: &str, start: usize, across_lines: bool) -> Option<usize> {
+    let mut before = text.get(..start)?;
+    // The span of an anchored value may begin at the anchor.
+    let mut at = start;
+    while text[at..].starts_with('&') {
+        let anchor = text[at..].find(char::is_whitespace).map_or(text.len(), |end| at + end);
+        at = text.len() - text[anchor..].trim_start().len();
+    }
+    let mut found = text[at..].starts_with('!').then_some(at);
+    loop {
+        before = without_blank(before, across_lines);
+        let word = before.rfind(|c: char| c.is_whitespace() || matches!(c, '[' | '{' | ','));
+        let word = match before.strip_suffix('>').and_then(|uri| uri.rfind("!<")) {
+            // A tag in full may hold a comma.
+            Some(tag) if !before[tag..].contains(char::is_whitespace) => tag,
+            Some(_) | None => word.map_or(0, |at| at + 1),
+        };
+        match before.as_bytes().get(word) {
+            // `"a !b":` is a key.
+            Some(b'!') if !before.ends_with(':') => return Some(word),
+            Some(b'&') => {}
+            // The text of a block may begin with any character.
+            Some(b'|' | b'>') => found = None,
+            Some(_) | None => return found,
+        }
+        before = &before[..word];
+    }
+}
+
+/// `text` without white space and comments at its end; nothing at a line's beginning, unless
+/// `across_lines`.
+fn without_blank(text: &str, across_lines: bool) -> &str {
+    let mut rest = text;
+    loop {
+        rest = rest.trim_end_matches([' ', '\t', '\r']);
+        let Some(above) = rest.strip_suffix('\n') else { return rest };
+        if !across_lines {
+            return "";
+        }
+        let begin = above.rfind('\n').map_or(0, |at| at + 1);
+        let line = &above[begin..];
+        let comment = line.char_indices().find(|(at, c)| {
+            *c == '#' && line[..*at].chars().next_back().is_none_or(char::is_whitespace)
+        });
+        rest = &above[..begin + comment.map_or(line.len(), |(at, _)| at)];
     }
 }
 
@@ -388,23 +476,49 @@ fn describe(error: &YamlError) -> (ProblemKind, String, &'static str) {
         YamlError::DuplicateMappingKey { key, .. } => (
             ProblemKind::DuplicateKey,
             match key {
-                Some(key) => format!("{} stands twice in one mapping", quoted(key)),
-                None => "a key stands twice in one mapping".to_owned(),
+                Some(key) => format!("duplicate key {} in a mapping", quoted(key)),
+                None => "duplicate key in a mapping".to_owned(),
             },
             "remove one of the two",
         ),
         YamlError::MultipleDocuments { .. } => (
             ProblemKind::Syntax,
             "a second YAML document begins here".to_owned(),
-            "the file is one document: remove the `---` and what follows it",
+            "the file must be a single document: remove the `---` and everything after it",
         ),
         YamlError::Budget { .. }
         | YamlError::AliasReplayLimitExceeded { .. }
         | YamlError::AliasExpansionLimitExceeded { .. }
         | YamlError::AliasReplayStackDepthExceeded { .. } => (
             ProblemKind::TooLarge,
-            "the file unfolds to more than such a file may have".to_owned(),
-            "use fewer aliases and less nesting",
+            "the file expands to more than the allowed size".to_owned(),
+            "use fewer aliases or less nesting",
+        ),
+        // Valid YAML, with values that no configuration has.
+        YamlError::NullIntoString { .. } => (
+            ProblemKind::WrongType,
+            "a key is text, and this one is null".to_owned(),
+            "write the key in quotes, or remove its line",
+        ),
+        YamlError::Unexpected { expected: "string scalar", .. } => (
+            ProblemKind::WrongType,
+            "a key is text, and this one is a list or a mapping".to_owned(),
+            "write the key in quotes; text that begins with `[` or `{` needs them",
+        ),
+        YamlError::NonFiniteFloat { value, .. } => (
+            ProblemKind::WrongType,
+            format!("{} is not a number that can be used", quoted(value)),
+            "write it in quotes where it is text, else a finite number",
+        ),
+        YamlError::UnsupportedTag { tag, .. } => (
+            ProblemKind::WrongType,
+            format!("the YAML tag {} means nothing here", quoted(tag)),
+            "remove the tag, or write the value in quotes where `!` belongs to it",
+        ),
+        YamlError::UnknownAnchor { .. } => (
+            ProblemKind::UnknownName,
+            "no anchor has the name of this alias".to_owned(),
+            "define it before with `&NAME`, or quote text that begins with `*`",
         ),
         YamlError::WithSnippet { error, .. } | YamlError::AliasError { error, .. } => {
             describe(error)
@@ -415,8 +529,8 @@ fn describe(error: &YamlError) -> (ProblemKind, String, &'static str) {
                 "this is not valid YAML: {}",
                 first_line(&serde_yaml::DefaultMessageFormatter.format_message(other))
             ),
-            "indent with spaces, and put text that holds `: `, ` #`, a leading `{`, `*`, `@` or \
-             a quotation mark in quotes",
+            "indent with spaces, and quote text that contains `: ` or ` #`, or begins with `{`, \
+             `*`, `@` or a quotation mark",
         ),
     }
 }
@@ -541,6 +655,51 @@ mod tests {
     }
 
     #[test]
+    fn a_tag_is_an_error_where_it_stands() {
+        for (text, line, column) in [
+            ("a: ! grep x y\n", 1, 4),
+            ("a: !foo bar\n", 1, 4),
+            ("a: !!str 1\n", 1, 4),
+            ("a: !!binary aGk=\n", 1, 4),
+            ("a: !<tag:x,2000:y> z\n", 1, 4),
+            ("a: 'no ! tag'\nb: {c: ! grep x, d: 1}\n", 2, 8),
+            ("a:\n  - ! grep x\n", 2, 5),
+            ("a:\n  - [x, !y z]\n", 2, 9),
+            ("a: &n !t x\nb: *n\n", 1, 7),
+            ("a: !t &n x\nb: *n\n", 1, 4),
+            ("a: !t\n  b: 1\n", 1, 4),
+            ("a: !t [x]\n", 1, 4),
+            ("a: &n !t [x]\n", 1, 7),
+            ("a: &n !t\n  b: 1\n", 1, 7),
+            ("a: ! |\n  x\n", 1, 4),
+            ("a: ! 'x'\n", 1, 4),
+            ("a: 1\n!t b: 2\n", 2, 1),
+            ("a: {x: 1, !t b: 2}\n", 1, 11),
+            ("!t\na: 1\n", 1, 1),
+        ] {
+            let error = Document::parse(text, "config.yaml", &CONFIGURATION).unwrap_err();
+            let problem = &error.problems()[0];
+            let at = problem.position.as_ref().unwrap();
+            assert_eq!((at.line, at.column), (line, column), "{text:?}: {error}");
+            assert!(problem.message.contains("takes for a tag"), "{text:?}: {error}");
+        }
+        // Within text, a `!` is a character.
+        for text in [
+            "a: '! grep x y'\n",
+            "a: |\n  ! grep x y\n",
+            "a: x !y\n# !t\nb: 2\n",
+            "a: {b: x !y, c: 1}\n",
+            "a: \"x\n  !y\"\nb: 1\n",
+            "a: # !t\n  - b\n",
+            "a: >- # !t\n  !b c\nd:\n  - 1\n",
+            "a: [x !y, z]\n",
+            "\"a !b\": 1\n",
+        ] {
+            parse(text);
+        }
+    }
+
+    #[test]
     fn what_is_not_yaml_is_an_error_with_a_place() {
         let deep = format!("a: {}1{}", "[".repeat(100), "]".repeat(100));
         let bomb = "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\n\
@@ -552,7 +711,11 @@ mod tests {
             ("a: 1\n\tb: 2\n", ProblemKind::Syntax, 2),
             ("a: 'open\n", ProblemKind::Syntax, 2),
             ("a: 1\nb: 2\na: 3\n", ProblemKind::DuplicateKey, 3),
-            ("a: *nothing\n", ProblemKind::Syntax, 1),
+            ("a: *nothing\n", ProblemKind::UnknownName, 1),
+            ("null: 1\n", ProblemKind::WrongType, 1),
+            ("a:\n  ~: 1\n", ProblemKind::WrongType, 2),
+            ("a:\n  [b]: 1\n", ProblemKind::WrongType, 2),
+            ("a: 1\nb: [.inf]\n", ProblemKind::WrongType, 2),
             ("a: 1\n---\nb: 2\n", ProblemKind::Syntax, 3),
             ("", ProblemKind::Empty, 1),
             ("# only\n\n  # words\n", ProblemKind::Empty, 1),

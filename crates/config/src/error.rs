@@ -132,20 +132,20 @@ impl ProblemKind {
         match self {
             Self::NotFound | Self::Unreadable | Self::TooLarge | Self::Variable => "here",
             Self::NotUtf8 => "not UTF-8",
-            Self::Empty => "nothing here",
-            Self::Syntax => "not YAML from here",
-            Self::DuplicateKey => "again here",
+            Self::Empty => "empty",
+            Self::Syntax => "not valid YAML from here",
+            Self::DuplicateKey => "duplicate",
             Self::UnknownKey => "unknown key",
-            Self::MissingKey => "a key is missing here",
+            Self::MissingKey => "missing key",
             Self::WrongType => "wrong type",
             Self::OutOfRange => "out of range",
-            Self::InvalidValue => "this value",
-            Self::InvalidPath => "this path",
-            Self::InvalidUrl => "this URL",
-            Self::InvalidTemplate => "this template",
-            Self::DuplicateName => "the same name again",
-            Self::UnknownName => "no such name",
-            Self::Cycle => "closes the circle",
+            Self::InvalidValue => "invalid value",
+            Self::InvalidPath => "invalid path",
+            Self::InvalidUrl => "invalid URL",
+            Self::InvalidTemplate => "invalid template",
+            Self::DuplicateName => "duplicate name",
+            Self::UnknownName => "unknown name",
+            Self::Cycle => "closes the cycle",
             Self::Secret => "a secret does not belong here",
             Self::UnknownEnvironment => "defined here",
         }
@@ -186,6 +186,11 @@ impl ConfigError {
     pub fn without_text(file_name: &str, problem: Problem, cause: Option<std::io::Error>) -> Self {
         let file_name = file_name.to_owned();
         Self(Box::new(Report { file_name, source_code: None, problems: vec![problem], cause }))
+    }
+
+    /// The file, as whoever read it called it.
+    pub fn file_name(&self) -> &str {
+        &self.0.file_name
     }
 
     /// What is wrong, in the order of the file; never empty.

@@ -21,17 +21,17 @@ pub struct FileKind {
     pub when_too_large: &'static str,
 }
 
-/// `config.yaml`
+/// `greenloop.yaml`
 pub(super) const CONFIGURATION: FileKind = FileKind {
     noun: "configuration",
     longest: 1024 * 1024,
     nodes: 100_000,
-    most_problems: 1_000,
-    when_missing: "go to the repository's root, name another file with --config, or begin with a \
-                   copy of Greenloop's own config.yaml; `greenloop heal -- COMMAND` needs none",
+    most_problems: 100,
+    when_missing: "`greenloop init` writes one; --config FILE uses another file; `greenloop heal -- COMMAND` \
+        needs no configuration",
     when_empty: "it needs at least `environments` and `deploy`; `greenloop config schema` \
                  describes every key",
-    when_too_large: "a configuration is small; is this the right file?",
+    when_too_large: "configurations are small: check that this is the right file",
 };
 
 /// The text of the file at `path`, bounded by its kind.
@@ -51,7 +51,7 @@ pub fn read(path: &Path, kind: &FileKind) -> Result<String, ConfigError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return fail(
                 ProblemKind::NotFound,
-                format!("there is no {} at {name}", kind.noun),
+                format!("no {} found at {name}", kind.noun),
                 kind.when_missing,
                 Some(error),
             );
@@ -59,8 +59,8 @@ pub fn read(path: &Path, kind: &FileKind) -> Result<String, ConfigError> {
         Err(error) => {
             return fail(
                 ProblemKind::Unreadable,
-                format!("{name} cannot be read"),
-                "it must be a file that this user may read",
+                format!("could not read {name}"),
+                "it must be a file that this user can read",
                 Some(error),
             );
         }

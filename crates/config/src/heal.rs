@@ -1,11 +1,14 @@
 //! What `greenloop heal` works under: the repository's configuration where there is one, without
 //! any environment of it, else what holds without a file.
 
+use std::time::Duration;
+
 use super::Config;
 use super::error::ConfigError;
-use super::plan::{AzurePlan, PolicyPlan, RolePlan, SandboxPlan};
+use super::plan::{AzurePlan, PolicyPlan, PullRequestPlan, RolePlan, SandboxPlan};
 use super::resolve::{
-    Context, azure, default_limits, default_policy, limits, policy, roles, sandbox,
+    APPROVAL_TIMEOUT, Context, approval_timeout, azure, default_limits, default_policy, limits,
+    policy, pull_request, roles, sandbox,
 };
 use super::vault;
 use greenloop_model::{Limits, RepoPath};
@@ -23,12 +26,16 @@ pub struct HealPlan {
     pub reviewer: RolePlan,
     /// What ends a repair that does not end by itself.
     pub limits: Limits,
+    /// How long it waits for a person at a hub.
+    pub approval_timeout: Duration,
     /// The policy's settings.
     pub policy: PolicyPlan,
     /// What the command may see and do.
     pub sandbox: SandboxPlan,
     /// Who one is in Azure, for models there and for the key vault.
     pub azure: AzurePlan,
+    /// How an accepted repair is proposed.
+    pub pull_request: Option<PullRequestPlan>,
 }
 
 impl HealPlan {
@@ -49,9 +56,11 @@ pub fn heal_plan(env: &dyn Fn(&str) -> Option<String>) -> Result<HealPlan, Confi
             author: roles.author,
             reviewer: roles.reviewer,
             limits: Limits { no_progress_threshold: NO_PROGRESS_THRESHOLD, ..default_limits() },
+            approval_timeout: APPROVAL_TIMEOUT,
             policy: default_policy(),
             sandbox: SandboxPlan::default(),
             azure: AzurePlan::default(),
+            pull_request: None,
         }),
     }
 }
@@ -73,11 +82,22 @@ impl Config {
             limits.no_progress_threshold = NO_PROGRESS_THRESHOLD;
         }
         let policy = PolicyPlan { config_path, ..policy(&mut cx, safety, None) };
+        let approval_timeout = approval_timeout(&mut cx, safety);
         let azure = azure(&mut cx, self.raw.azure.as_ref());
         let sandbox = sandbox(&mut cx, self.raw.sandbox.as_ref());
+        let pull_request = pull_request(&mut cx, self.raw.pull_request.as_ref());
         if cx.problems.is_empty() {
             let (author, reviewer) = (roles.author, roles.reviewer);
-            Ok(HealPlan { author, reviewer, limits, policy, sandbox, azure })
+            Ok(HealPlan {
+                author,
+                reviewer,
+                limits,
+                approval_timeout,
+                policy,
+                sandbox,
+                azure,
+                pull_request,
+            })
         } else {
             Err(self.error(cx.problems))
         }

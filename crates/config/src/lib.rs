@@ -1,6 +1,6 @@
 //! Configuration: [`raw`] is what the file says, [`plan`] what it means.
 //!
-//! Lives here: reading `config.yaml`, telling every mistake with line, column and the nearest
+//! Lives here: finding and reading the configuration, telling every mistake with line, column and the nearest
 //! known key, filling defaults, expanding `{{ env.… }}`. Must not be here: doing anything.
 //!
 //! The way of a file: [`document`] (YAML with places) → [`shape`] (held to the schema of
@@ -14,6 +14,8 @@ pub mod duration;
 pub mod error;
 pub mod file_kind;
 mod heal;
+mod location;
+mod migrate;
 pub mod nearest;
 pub mod plan;
 mod price;
@@ -27,6 +29,7 @@ mod show;
 mod template;
 mod vault;
 mod vault_reference;
+mod version;
 
 use std::path::Path;
 
@@ -35,14 +38,26 @@ use serde::Deserialize;
 use document::{Document, KeyPath};
 use error::quoted;
 use file_kind::CONFIGURATION;
-use raw::RawConfig;
+use raw::{RawConfig, RawNotifications};
 
+/// The words of a command line, as `deploy.process.command` is split.
+///
+/// # Errors
+/// When it needs a shell, or a quotation mark is never closed.
+pub fn split_command(line: &str) -> Result<Vec<String>, SplitError> {
+    command::split(line)
+}
+
+pub use command::SplitError;
 pub use error::{ConfigError, Position, Problem, ProblemKind};
 pub use heal::{HealPlan, heal_plan};
+pub use location::{FILE_NAME, Located, OLD_NAME, SCHEMA_PATH, locate};
+pub use migrate::{Migration, migrate};
 pub use schema::schema;
 pub use show::{to_json, to_yaml};
 pub use vault::{fill_secrets, secret_references, with_secrets};
 pub use vault_reference::is_vault_name;
+pub use version::VERSION;
 
 use greenloop_model::{EnvironmentName, RepoPath};
 
@@ -63,16 +78,13 @@ pub struct Overrides {
     pub config_path: Option<RepoPath>,
 }
 
-/// The file at a repository's root that is read when no configuration is named.
-pub const DEFAULT_NAME: &str = "config.yaml";
-
-/// Whether a text found at [`DEFAULT_NAME`] is, or tries to be, one of Greenloop's. Environments
+/// Whether a text found at [`OLD_NAME`] is, or tries to be, one of Greenloop's. Environments
 /// alone are what many programs configure; how to deploy to them as well is what Greenloop's file
 /// says.
 pub fn is_meant_for_greenloop(text: &str) -> bool {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let says = |key: &str| text.lines().any(|line| line.starts_with(key));
-    says("environments:") && says("deploy:") || parse(text, DEFAULT_NAME).is_ok()
+    says("environments:") && says("deploy:") || parse(text, OLD_NAME).is_ok()
 }
 
 /// Reads the configuration at `path`.
@@ -80,11 +92,38 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
     parse(&file_kind::read(path, &CONFIGURATION)?, &path.to_string_lossy())
 }
 
+/// Reads a file with `notifications` alone, as a hub has it.
+///
+/// # Errors
+/// Every mistake, with its place.
+pub fn load_notifications(path: &Path) -> Result<Vec<plan::NotificationPlan>, ConfigError> {
+    let (text, file_name) = (file_kind::read(path, &CONFIGURATION)?, path.to_string_lossy());
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let document = Document::parse(text, &file_name, &CONFIGURATION)?;
+    let fail = |problems| ConfigError::in_text(&file_name, text, problems);
+    let problems = secrets_in(&document);
+    if !problems.is_empty() {
+        return Err(fail(problems));
+    }
+    let json = shape::read(&document, &schema::schema_of::<RawNotifications>()).map_err(fail)?;
+    let raw = RawNotifications::deserialize(&json).map_err(|error| {
+        fail(vec![Problem {
+            kind: ProblemKind::WrongType,
+            message: format!("invalid value: {error}"),
+            help: None,
+            position: Some(document.position(&KeyPath::root())),
+        }])
+    })?;
+    resolve::receivers(&raw, &document).map_err(fail)
+}
+
 /// Reads a configuration from memory; `file_name` is what errors call it.
 pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
     // Spans are bytes of what the parser saw, and it does not see a byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let document = Document::parse(text, file_name, &CONFIGURATION)?;
+    // The rest of a file of another version would only give misleading errors.
+    version::check(&document)?;
     let fail = |problems| Err(ConfigError::in_text(file_name, text, problems));
     let mut problems = secrets_in(&document);
     problems.extend(vault::problems(&document));
@@ -108,7 +147,7 @@ pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
         Err(error) => {
             return fail(vec![Problem {
                 kind: ProblemKind::WrongType,
-                message: format!("a value does not fit: {error}"),
+                message: format!("invalid value: {error}"),
                 help: None,
                 position: Some(document.position(&KeyPath::root())),
             }]);
@@ -121,7 +160,7 @@ pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
         return fail(vec![Problem {
             kind: ProblemKind::InvalidValue,
             message: "`environments` is empty".to_owned(),
-            help: Some("define at least one, such as `local`".to_owned()),
+            help: Some("define at least one, for example `local`".to_owned()),
             position: Some(document.position(&KeyPath::root().key("environments"))),
         }]);
     }
@@ -169,13 +208,19 @@ impl Config {
                 return Err(self.error(vec![Problem {
                     kind: ProblemKind::OutOfRange,
                     message: "--max-iterations must be at least 1".to_owned(),
-                    help: Some("to change nothing, use `greenloop verify` or --dry-run".to_owned()),
+                    help: Some("to deploy nothing, use `greenloop verify` or --dry-run".to_owned()),
                     position: None,
                 }]));
             }
             plan.limits.max_iterations = max_iterations;
         }
         Ok(plan)
+    }
+
+    /// Where the file says the address of `environment`.
+    pub fn url_position(&self, environment: &str) -> Position {
+        let place = KeyPath::root().key("environments").key(environment).key("url");
+        self.document.position(&place)
     }
 
     fn unknown_environment(&self, name: &str) -> ConfigError {
@@ -187,7 +232,7 @@ impl Config {
         };
         self.error(vec![Problem {
             kind: ProblemKind::UnknownEnvironment,
-            message: format!("there is no environment {}", quoted(name)),
+            message: format!("unknown environment {}", quoted(name)),
             help: Some(help),
             position: Some(self.document.position(&KeyPath::root().key("environments"))),
         }])
@@ -216,20 +261,20 @@ fn secrets_in(document: &Document) -> Vec<Problem> {
         let Some(what) = what else { continue };
         let place_text = place.to_string();
         let help = if place_text.starts_with("agents") {
-            "take it out of the file and export it as OPENAI_API_KEY (`api_key_env` names another \
-             variable); if it was ever committed, revoke it"
+            "remove it from the file and export it as OPENAI_API_KEY (`api_key_env` selects \
+             another variable); if it was ever committed, revoke it"
                 .to_owned()
         } else {
             let name = place.last_key().filter(|name| greenloop_model::names_secret(name));
             format!(
-                "take it out of the file and export it{} where Greenloop runs: gates, scripts and \
+                "remove it from the file and export it{} where Greenloop runs: gates, scripts and \
                  the service inherit the environment; if it was ever committed, revoke it",
                 name.map(|name| format!(" as {name}")).unwrap_or_default()
             )
         };
         problems.push(Problem {
             kind: ProblemKind::Secret,
-            message: format!("`{place}` holds what looks like {what}"),
+            message: format!("`{place}` contains what looks like {what}"),
             help: Some(help),
             position: Some(document.position(&place)),
         });

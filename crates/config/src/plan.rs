@@ -1,10 +1,14 @@
 //! What the configuration means: validated, defaults filled. Each stage takes its own part.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use greenloop_model::{EnvironmentName, Limits, RepoPath, TargetKind};
+use greenloop_model::{
+    Decision, EnvironmentName, Limits, Network, NotificationForm, NotificationKind, RepoPath,
+    TargetKind,
+};
 
 /// One configured run of one environment.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +28,8 @@ pub struct RunPlan {
     pub reviewer: RolePlan,
     /// What ends a run that does not end by itself.
     pub limits: Limits,
+    /// How long it waits for a person at the hub.
+    pub approval_timeout: Duration,
     /// The policy's settings.
     pub policy: PolicyPlan,
     /// The program's own log.
@@ -40,6 +46,8 @@ pub struct RunPlan {
     pub telemetry: Option<TelemetryPlan>,
     /// The graph of tasks, where this environment has one done.
     pub tasks: Option<TasksPlan>,
+    /// Who is notified of how a run ends.
+    pub notifications: Vec<NotificationPlan>,
 }
 
 /// `environments.NAME`
@@ -82,11 +90,31 @@ pub struct GatePlan {
     pub writes: Vec<String>,
 }
 
+impl GatePlan {
+    /// A required gate with the defaults of every other setting.
+    pub fn new(name: impl Into<String>, command: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            command: command.into(),
+            required: true,
+            timeout: None,
+            env: BTreeMap::new(),
+            access: AccessPlan::default(),
+            working_directory: None,
+            needs: Vec::new(),
+            reports: Vec::new(),
+            writes: Vec::new(),
+        }
+    }
+}
+
 /// What a gate may do beyond what all commands may.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccessPlan {
-    /// Whether it may use the network.
-    pub network: bool,
+    /// What it may reach.
+    pub network: Network,
+    /// What runs before it and fetches what it needs.
+    pub fetch: Option<FetchPlan>,
     /// Names of variables that it inherits; one may end in `*`.
     pub env: Vec<String>,
     /// Folders that it may write to; absolute.
@@ -95,13 +123,32 @@ pub struct AccessPlan {
     pub memory: Option<u64>,
 }
 
+/// Containers for commands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerPlan {
+    pub image: String,
+    /// The engine's address; `DOCKER_HOST` or the local socket for `None`.
+    pub docker_host: Option<String>,
+}
+
+/// What fetches a gate's dependencies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchPlan {
+    /// Run by `sh -c`; the usual commands for the lock files that there are for `None`.
+    pub command: Option<String>,
+    /// What it may reach.
+    pub network: Network,
+}
+
 /// `sandbox`
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SandboxPlan {
     /// The weakest that will do.
     pub level: SandboxLevel,
-    /// Whether commands may use the network of which nothing else is said.
-    pub network: bool,
+    /// What commands may reach of which nothing else is said.
+    pub network: Network,
+    /// Containers for level C.
+    pub container: Option<ContainerPlan>,
     /// Names of variables that commands inherit; one may end in `*`.
     pub env: Vec<String>,
     /// Folders that they may read; absolute.
@@ -122,6 +169,8 @@ pub enum SandboxLevel {
     /// Landlock and seccomp.
     #[default]
     B,
+    /// A container of an engine, and what is stronger.
+    C,
     /// Whatever there is.
     D,
     /// None.
@@ -332,6 +381,23 @@ pub struct PullRequestPlan {
     pub api_url: Option<String>,
     /// Whether it is opened as a draft.
     pub draft: bool,
+    /// When `greenloop pr` commits a fix to the pull request's branch.
+    pub apply: ApplyPolicy,
+}
+
+impl Default for PullRequestPlan {
+    /// The remote `origin`, and everything else as its address says.
+    fn default() -> Self {
+        Self {
+            provider: None,
+            target_branch: None,
+            remote: "origin".to_owned(),
+            token_env: None,
+            api_url: None,
+            draft: false,
+            apply: ApplyPolicy::OnRequest,
+        }
+    }
 }
 
 /// `pull_request.provider`
@@ -341,6 +407,17 @@ pub enum PullRequestProvider {
     AzureDevops,
     /// GitHub.
     Github,
+    /// GitLab.
+    Gitlab,
+}
+
+/// `pull_request.apply`: when a fix for the gates of a pull request is committed to its branch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApplyPolicy {
+    /// A person asks for it.
+    OnRequest,
+    /// As soon as there is one.
+    Always,
 }
 
 /// `tasks`
@@ -355,6 +432,21 @@ pub struct TasksPlan {
     pub token_env: String,
     /// How long the whole graph may take.
     pub timeout: Duration,
+}
+
+/// `notifications[]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotificationPlan {
+    /// Unique.
+    pub name: String,
+    /// The form that the receiver understands.
+    pub form: NotificationForm,
+    /// Name of the environment variable that holds its address.
+    pub url_env: String,
+    /// Name of the environment variable that holds the secret that signs deliveries.
+    pub secret_env: Option<String>,
+    /// What it is notified of; empty: everything.
+    pub events: Vec<NotificationKind>,
 }
 
 /// `telemetry`
@@ -536,6 +628,12 @@ pub struct AgentPlan {
     pub command: Vec<String>,
     /// Names of variables that it inherits although they hold secrets.
     pub pass_env: Vec<String>,
+    /// What it may reach.
+    pub network: Network,
+    /// What it may read although it is hidden.
+    pub read: Vec<PathBuf>,
+    /// Where it may write besides its clone.
+    pub cache: Vec<PathBuf>,
 }
 
 /// `safety`, the policy's part
@@ -555,6 +653,69 @@ pub struct PolicyPlan {
     pub config_path: Option<RepoPath>,
     /// Whether a person must confirm every patch (`require_approval`).
     pub confirm_every_patch: bool,
+    /// Rules of the configuration, beside the built-in ones.
+    pub rules: Vec<PolicyRule>,
+}
+
+/// A rule of the configuration for patches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyRule {
+    pub id: String,
+    /// [`Decision::NeedsHuman`] or [`Decision::Forbid`].
+    pub decision: Decision,
+    pub reason: String,
+    pub way_out: Option<String>,
+    /// Patterns of paths; every path when empty.
+    pub paths: Vec<String>,
+    /// Names of kinds of files, and where each stands; every kind when empty.
+    pub kinds: Vec<(String, RulePosition)>,
+    /// Every change when empty.
+    pub changes: Vec<RuleChange>,
+    /// A regular expression for added lines.
+    pub adds: Option<String>,
+    /// A regular expression for lines that go away.
+    pub removes: Option<String>,
+    pub examples: Vec<RuleExample>,
+    pub position: RulePosition,
+}
+
+/// What a patch does to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RuleChange {
+    New,
+    Edited,
+    Moved,
+    Deleted,
+}
+
+/// A change of one file that a rule matches, or leaves alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleExample {
+    pub path: String,
+    pub before: Option<String>,
+    pub after: Option<String>,
+    pub matches: bool,
+    pub position: RulePosition,
+}
+
+/// Line and column of a part of a rule in the configuration, both from 1; 0 for a rule that comes
+/// from no file. Not shown by `Debug`: a digest of the rules does not depend on their position.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct RulePosition {
+    pub line: usize,
+    pub column: usize,
+}
+
+impl fmt::Debug for RulePosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RulePosition")
+    }
+}
+
+impl fmt::Display for RulePosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}", self.line, self.column)
+    }
 }
 
 /// `logging`

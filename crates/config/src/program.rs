@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -21,6 +20,8 @@ pub enum ProgramFault {
     NotOnPath { name: String, near: Option<String> },
     /// It is a command that bash has, and `sh` has not.
     OnlyInBash { name: String },
+    /// `sh` reads a part of the line otherwise than it is meant: how, and what to write instead.
+    ShellSyntax { what: &'static str, instead: &'static str },
     /// There is no such file; `near` is one beside it.
     NoFile { path: String, near: Option<String> },
     /// It may not be executed.
@@ -39,14 +40,15 @@ impl fmt::Display for ProgramFault {
             Self::OnlyInBash { name } => {
                 write!(f, "`{name}` is a command of bash, which `sh` does not have")
             }
+            Self::ShellSyntax { what, .. } => f.write_str(what),
             Self::NoFile { path, .. } => write!(f, "there is no file `{path}`"),
             Self::NotExecutable { path } => write!(f, "`{path}` is not executable"),
             Self::Folder { path } => write!(f, "`{path}` is a folder, not a program"),
             Self::NoInterpreter { path, interpreter, carriage_return: false } => {
-                write!(f, "`{path}` is to be run by `{interpreter}`, which is not there")
+                write!(f, "the interpreter `{interpreter}` of `{path}` does not exist")
             }
             Self::NoInterpreter { path, carriage_return: true, .. } => {
-                write!(f, "`{path}` has Windows line ends, so its interpreter is not found")
+                write!(f, "`{path}` has Windows line endings, so its interpreter is not found")
             }
         }
     }
@@ -63,18 +65,19 @@ impl ProgramFault {
                 (format!("install `{name}`, add its folder to PATH, or correct the command"), None)
             }
             Self::OnlyInBash { .. } => {
-                ("run the line by bash: bash -c '…', or write it for sh".to_owned(), None)
+                ("run the line with bash: bash -c '…', or rewrite it for sh".to_owned(), None)
             }
+            Self::ShellSyntax { instead, .. } => ((*instead).to_owned(), None),
             Self::NoFile { near: None, .. } => {
                 ("add the file, or correct the command".to_owned(), None)
             }
             Self::NotExecutable { path } => (
-                "make it executable, and commit that".to_owned(),
+                "make it executable, and commit the change".to_owned(),
                 Some(format!("chmod +x {}", shell_word(path))),
             ),
-            Self::Folder { .. } => ("name a program in it".to_owned(), None),
+            Self::Folder { .. } => ("use a program in it".to_owned(), None),
             Self::NoInterpreter { path, carriage_return: true, .. } => (
-                "save it with Unix line ends".to_owned(),
+                "save it with Unix line endings".to_owned(),
                 Some(format!("sed -i 's/\\r$//' {}", shell_word(path))),
             ),
             Self::NoInterpreter { interpreter, carriage_return: false, .. } => {
@@ -164,7 +167,7 @@ fn startable(file: &Path, shown: &str, path: &OsStr) -> Result<(), ProgramFault>
     if found.is_dir() {
         return Err(ProgramFault::Folder { path: shown });
     }
-    if found.permissions().mode() & 0o111 == 0 {
+    if !may_be_executed(&found) {
         return Err(ProgramFault::NotExecutable { path: shown });
     }
     match missing_interpreter(file, path) {
@@ -173,6 +176,18 @@ fn startable(file: &Path, shown: &str, path: &OsStr) -> Result<(), ProgramFault>
         }
         None => Ok(()),
     }
+}
+
+#[cfg(unix)]
+fn may_be_executed(found: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    found.permissions().mode() & 0o111 != 0
+}
+
+/// There is no such right there.
+#[cfg(not(unix))]
+fn may_be_executed(_found: &std::fs::Metadata) -> bool {
+    true
 }
 
 /// The interpreter of a script's first line when it is not there, and whether it would be but for
@@ -213,6 +228,8 @@ fn programs(path: &OsStr) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn write(folder: &Path, name: &str, text: &str, mode: u32) {
@@ -271,9 +288,9 @@ mod tests {
             ("scripts/smoke_test.sh", "`scripts/smoke_test.sh` is not executable", "executable"),
             ("scripts/chekc.sh", "no file `scripts/chekc.sh`", "did you mean `scripts/check.sh`"),
             ("other/x.sh", "no file `other/x.sh`", "add the file"),
-            ("./scripts", "`./scripts` is a folder", "name a program in it"),
-            ("scripts/windows.sh", "has Windows line ends", "Unix line ends"),
-            ("scripts/odd.py", "by `pyhton-9`, which is not there", "install `pyhton-9`"),
+            ("./scripts", "`./scripts` is a folder", "use a program in it"),
+            ("scripts/windows.sh", "has Windows line endings", "Unix line endings"),
+            ("scripts/odd.py", "the interpreter `pyhton-9` of", "install `pyhton-9`"),
         ] {
             match look_up(word, root, path) {
                 Ok(_) => assert_eq!(fault, "", "{word}"),

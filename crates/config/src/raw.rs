@@ -16,6 +16,11 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Greenloop configuration")]
 pub(super) struct RawConfig {
+    /// The version of the file's form: 1, also when it is left out. A greenloop that is older than
+    /// the form refuses the file.
+    #[schemars(range(min = 1, max = 1))]
+    #[expect(dead_code, reason = "checked before the file is read into this type")]
+    pub(super) version: Option<u32>,
     /// The environments, by name: what `--environment` chooses from.
     pub(super) environments: BTreeMap<String, RawEnvironment>,
     /// The container image; needed where the image stage runs.
@@ -49,6 +54,8 @@ pub(super) struct RawConfig {
     /// A graph of tasks that a hub's workers do before the image is built; off when it is left
     /// out.
     pub(super) tasks: Option<RawTasks>,
+    /// Who is notified of how runs end. A receiver that does not answer never fails a run.
+    pub(super) notifications: Option<Vec<RawNotification>>,
 }
 
 /// One environment.
@@ -126,8 +133,14 @@ pub(super) struct RawGate {
     /// inherits beside those that builds are known to need. A name without a value is inherited,
     /// too, and one that ends in `*` stands for all that begin so.
     pub(super) env: Option<RawGateEnv>,
-    /// Whether it may use the network; `sandbox.network`, then false when it is left out.
-    pub(super) network: Option<bool>,
+    /// What it may reach: `true`, `false`, a list of hosts (`[crates.io, "*.npmjs.org"]`), or `fetch`:
+    /// first the dependencies are fetched by the usual command for the lock files that lie there,
+    /// with the network, then the gate runs without. `sandbox.network`, then false when it is left
+    /// out.
+    pub(super) network: Option<RawNetwork>,
+    /// Fetches the gate's dependencies before it, with what `network` says (all, when it is left
+    /// out); the gate itself then runs without network. Run by `sh -c`.
+    pub(super) fetch: Option<String>,
     /// Memory that the gate and all it starts may use together: `4Gi`, `512m`. `sandbox.memory`
     /// when it is left out.
     pub(super) memory: Option<RawSize>,
@@ -166,8 +179,9 @@ pub(super) struct RawSandbox {
     /// The weakest sandbox that will do; B when it is left out. The run uses the strongest one that
     /// the machine has, and stops when that is weaker.
     pub(super) level: Option<RawSandboxLevel>,
-    /// Whether gates may use the network that do not say so themselves. False when it is left out.
-    pub(super) network: Option<bool>,
+    /// What gates may reach that do not say so themselves: `true`, `false` or a list of hosts. False
+    /// when it is left out.
+    pub(super) network: Option<RawNetwork>,
     /// Names of variables that commands inherit beside those that builds are known to need. A name
     /// that ends in `*` stands for all that begin so.
     pub(super) env: Option<Vec<String>>,
@@ -178,10 +192,44 @@ pub(super) struct RawSandbox {
     /// Memory that a command and all it starts may use together: `8Gi`. Nine tenths of
     /// what is available when the run begins when it is left out.
     pub(super) memory: Option<RawSize>,
+    /// Where a machine has neither A nor B and `level` allows C: a container of this image, which has
+    /// what the commands need.
+    pub(super) container: Option<RawSandboxContainer>,
     /// Processes that a command may have at the same time; 192, and 16 for each core, when it is
     /// left out.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) processes: Option<u32>,
+}
+
+/// Containers for commands.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSandboxContainer {
+    /// An image that the engine has: `rust:1.95`.
+    pub(super) image: String,
+    /// Address of the Docker Engine, which must be this machine's: `DOCKER_HOST`, then the local
+    /// socket when it is left out.
+    pub(super) docker_host: Option<String>,
+}
+
+/// What a command may reach.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum RawNetwork {
+    /// Everything or nothing.
+    All(bool),
+    /// Hosts, by HTTP and HTTPS: `crates.io`, `*.npmjs.org`, `nexus.example.org:8443`.
+    Hosts(Vec<String>),
+    /// Of a gate: the network for its dependencies, and none for itself.
+    Word(RawNetworkWord),
+}
+
+/// A word for what a gate may reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawNetworkWord {
+    /// Dependencies first, then nothing.
+    Fetch,
 }
 
 /// How strong a sandbox is.
@@ -191,6 +239,8 @@ pub(super) enum RawSandboxLevel {
     A,
     /// Landlock and seccomp.
     B,
+    /// A container, where `sandbox.container` has an image.
+    C,
     /// Whatever the machine has, and none where it has none.
     D,
     /// None, whatever the machine has.
@@ -372,12 +422,15 @@ pub(super) struct RawPullRequest {
     /// The git remote; `origin` when it is left out.
     pub(super) remote: Option<String>,
     /// Name of the environment variable that holds the token; `SYSTEM_ACCESSTOKEN` for Azure
-    /// Repos and `GITHUB_TOKEN` for GitHub when it is left out.
+    /// Repos, `GITHUB_TOKEN` for GitHub and `GITLAB_TOKEN` for GitLab when it is left out.
     pub(super) token_env: Option<String>,
     /// Base URL of the API, for servers of your own.
     pub(super) api_url: Option<String>,
     /// Open it as a draft. False when it is left out.
     pub(super) draft: Option<bool>,
+    /// When `greenloop pr` commits a fix for the gates of an open pull request to its branch;
+    /// `on_request` when it is left out.
+    pub(super) apply: Option<RawApplyPolicy>,
 }
 
 /// Who keeps the repository.
@@ -388,6 +441,18 @@ pub(super) enum RawPullRequestProvider {
     AzureDevops,
     /// GitHub.
     Github,
+    /// GitLab.
+    Gitlab,
+}
+
+/// When a fix for the gates of a pull request is committed to its branch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RawApplyPolicy {
+    /// When a person asks for it with `/greenloop apply`, or starts `greenloop pr --apply`.
+    OnRequest,
+    /// As soon as there is one. Never for a pull request from a fork.
+    Always,
 }
 
 /// OpenTelemetry over OTLP/HTTP.
@@ -419,6 +484,71 @@ pub(super) struct RawTasks {
     pub(super) timeout: Option<RawDuration>,
     /// The environments that have the graph done; all of them when it is left out.
     pub(super) environments: Option<Vec<String>>,
+}
+
+/// A file of its own with `notifications`, as a hub reads it.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawNotifications {
+    /// Who is notified.
+    pub(super) notifications: Vec<RawNotification>,
+}
+
+/// A receiver of notifications.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawNotification {
+    /// What messages call it; unique.
+    pub(super) name: String,
+    /// The form that it understands; `generic` when it is left out.
+    pub(super) form: Option<RawNotificationForm>,
+    /// Name of the environment variable that holds its address. The address is a secret.
+    pub(super) url_env: String,
+    /// Name of the environment variable that holds the secret that signs each delivery
+    /// (HMAC-SHA256, Standard Webhooks); unsigned when it is left out.
+    pub(super) secret_env: Option<String>,
+    /// What it is notified of; everything when it is left out.
+    pub(super) events: Option<Vec<RawNotificationKind>>,
+}
+
+/// The form of a notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RawNotificationForm {
+    /// A JSON object, for programs.
+    Generic,
+    /// An incoming webhook of Slack.
+    Slack,
+    /// A workflow of Microsoft Teams: an Adaptive Card.
+    Teams,
+}
+
+/// What a notification is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RawNotificationKind {
+    /// A run ended verified, without a patch.
+    RunVerified,
+    /// A run ended verified, with at least one patch.
+    RunHealed,
+    /// A run stopped and needs a person.
+    RunStopped,
+    /// A deployment failed and the last good release was restored.
+    RunRolledBack,
+    /// A person has to decide.
+    ApprovalWanted,
+    /// A person decided, or the request expired.
+    ApprovalDecided,
+    /// All tasks of a graph are done.
+    GraphDone,
+    /// Tasks of a graph failed, and nothing else of it can run.
+    GraphFailed,
+    /// A task's branch conflicts, and a person has to resolve it.
+    Conflict,
+    /// A worker sends no heartbeats any more.
+    WorkerLost,
+    /// A target branch fails its own gates, or was moved back.
+    MainBroken,
 }
 
 /// The target a release runs on.
@@ -606,14 +736,22 @@ pub(super) struct RawAgent {
     /// For codex: `answer` (the default) looks at files and answers; `agent` may also run the gates'
     /// commands in a throwaway copy of the work tree, with edits that it tries.
     pub(super) mode: Option<RawAuthorMode>,
-    /// For codex, in place of a model: a program and its arguments, `[codex, exec]`. It runs in a
-    /// throwaway clone without credentials, with the brief on its standard input; what it changes
-    /// there is the proposal. What it spends is not counted.
+    /// For codex, in place of a model: a program and its arguments, `[codex, exec]`. It runs in the
+    /// sandbox, in a throwaway clone, with the brief on its standard input; what it changes there is
+    /// the proposal. What it spends is not counted.
     #[schemars(length(min = 1))]
     pub(super) command: Option<Vec<String>>,
     /// Names of variables that this program inherits although they hold secrets, such as the key of
     /// its own model: `[OPENAI_API_KEY]`. It inherits no others of that kind.
     pub(super) pass_env: Option<Vec<String>>,
+    /// What this program may reach: `true`, `false` or a list of hosts, such as those of its own
+    /// model: `[api.openai.com]`. False when it is left out.
+    pub(super) network: Option<RawNetwork>,
+    /// Folders and files that this program may read although they lie in what is hidden:
+    /// `[~/.codex]`.
+    pub(super) read: Option<Vec<String>>,
+    /// Folders outside its clone that this program may write to.
+    pub(super) cache: Option<Vec<String>>,
     /// Base URL of an OpenAI-compatible server, with the version part:
     /// `http://localhost:11434/v1`. When it is left out: `OPENAI_BASE_URL`, then OpenAI's own.
     pub(super) base_url: Option<String>,
@@ -699,6 +837,9 @@ pub(super) struct RawSafety {
     pub(super) max_cost_usd: Option<f64>,
     /// Wall-clock time of the run. No limit when it is left out.
     pub(super) max_duration: Option<RawDuration>,
+    /// How long a run waits for a person at the hub; 1 h when it is left out. This time does not
+    /// count in `max_duration`.
+    pub(super) approval_timeout: Option<RawDuration>,
     /// Gitignore-style patterns of files that no patch may delete, move away or empty. When it
     /// is left out: `*.sql`, `migrations/`.
     pub(super) never_delete: Option<Vec<String>>,
@@ -714,6 +855,73 @@ pub(super) struct RawSafety {
     /// The size in bytes that a file may have after a patch; 1 MiB when it is left out.
     #[schemars(range(min = 1, max = 1_073_741_824))]
     pub(super) max_file_bytes: Option<u32>,
+    /// Rules of your own for patches, beside the built-in ones (`greenloop policy explain`). The
+    /// strictest decision counts, so that a rule can forbid more, and never allow more.
+    pub(super) rules: Option<Vec<RawRule>>,
+}
+
+/// A rule for patches. It matches a change of a file that fits all of `paths`, `kinds` and
+/// `change`, and adds or takes away what `adds` or `removes` finds; what is left out fits
+/// everything.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRule {
+    /// Its name: small letters, digits, `_` and `-`.
+    pub(super) id: String,
+    /// What a match means.
+    pub(super) decision: RawRuleDecision,
+    /// Why, for whom it stops.
+    pub(super) reason: String,
+    /// What to do about a match, for people.
+    pub(super) way_out: Option<String>,
+    /// Patterns: `name` is a file at any depth, `/name` one at the root, `folder/` all files below
+    /// such a folder, `a/*.x` the end of a path.
+    pub(super) paths: Option<Vec<String>>,
+    /// What the file is for: `product`, `test`, `judge`, `manifest`, `lockfile`, `build`, `image`,
+    /// `deploy`, `ci`, `migration` and others.
+    pub(super) kinds: Option<Vec<String>>,
+    /// What happens to the file.
+    pub(super) change: Option<Vec<RawRuleChange>>,
+    /// A regular expression for a line that the patch adds.
+    pub(super) adds: Option<String>,
+    /// A regular expression for a line that the patch takes away.
+    pub(super) removes: Option<String>,
+    /// Changes that the rule matches, or leaves alone; checked when the configuration is loaded.
+    pub(super) examples: Option<Vec<RawRuleExample>>,
+}
+
+/// What a match of a rule means.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RawRuleDecision {
+    /// A person must confirm the patch.
+    NeedsHuman,
+    /// The patch is rejected.
+    Forbid,
+}
+
+/// What a patch does to a file.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RawRuleChange {
+    New,
+    Edited,
+    Moved,
+    Deleted,
+}
+
+/// A change of one file.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRuleExample {
+    /// Relative to the repository's root.
+    pub(super) path: String,
+    /// The file before; a new one when it is left out.
+    pub(super) before: Option<String>,
+    /// The file afterwards; a deleted one when it is left out.
+    pub(super) after: Option<String>,
+    /// Whether the rule matches; true when it is left out.
+    pub(super) matches: Option<bool>,
 }
 
 /// The program's own log.

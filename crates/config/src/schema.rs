@@ -5,8 +5,15 @@ use std::sync::LazyLock;
 use serde_json::Value as Json;
 
 use super::raw::RawConfig;
+use super::version::VERSION;
 
-static SCHEMA: LazyLock<Json> = LazyLock::new(schema_of::<RawConfig>);
+static SCHEMA: LazyLock<Json> = LazyLock::new(|| {
+    let mut schema = schema_of::<RawConfig>();
+    if let Json::Object(map) = &mut schema {
+        map.insert("$id".to_owned(), format!("urn:greenloop:config:{VERSION}").into());
+    }
+    schema
+});
 
 /// The schema of a file whose raw form is `T`, JSON Schema 2020-12.
 pub fn schema_of<T: schemars::JsonSchema>() -> Json {

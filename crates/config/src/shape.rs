@@ -139,12 +139,12 @@ impl<'a> Reader<'a> {
         let at = self.document.position(place);
         let help = match nearest(&found, words.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("it can be {}", list(words)),
+            None => format!("it must be {}", list(words)),
         };
         let message = if self.document.scalar(node).is_some() {
-            format!("{} is not a value of `{place}`", quoted(&found))
+            format!("{} is not a valid value of `{place}`", quoted(&found))
         } else {
-            format!("`{place}` must be a word, and this is {}", node.describe())
+            format!("`{place}` must be a word, not {}", node.describe())
         };
         self.report(ProblemKind::InvalidValue, at, message, Some(help))
     }
@@ -215,7 +215,7 @@ impl<'a> Reader<'a> {
         let help = if greenloop_model::names_secret(&key.name) && known.contains_key("api_key_env")
         {
             Some(
-                "a key never stands in the file: export it as OPENAI_API_KEY, or name another \
+                "keys do not belong in the file: export it as OPENAI_API_KEY, or select another \
                  variable with `api_key_env`"
                     .to_owned(),
             )
@@ -224,7 +224,7 @@ impl<'a> Reader<'a> {
         } else if let Some(home) = self.home_of(&key.name) {
             Some(format!("`{}` belongs under `{home}`", key.name))
         } else {
-            Some(format!("known here: {}", list(names())))
+            Some(format!("known keys: {}", list(names())))
         };
         self.report(ProblemKind::UnknownKey, at, message, help);
         near.map(str::to_owned)
@@ -282,7 +282,7 @@ impl<'a> Reader<'a> {
         }
         let at = self.document.position(place);
         let range = match (least, most) {
-            (Some(least), Some(most)) => format!("must lie between {least} and {most}"),
+            (Some(least), Some(most)) => format!("must be between {least} and {most}"),
             (Some(least), None) => format!("must be at least {least}"),
             (None, Some(most)) => format!("must be at most {most}"),
             (None, None) => "is out of range".to_owned(),
@@ -299,9 +299,9 @@ impl<'a> Reader<'a> {
                 let at = self.document.position(place);
                 let help = match nearest(&found, words.iter().copied()) {
                     Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("it can be {}", list(words)),
+                    None => format!("it must be {}", list(words)),
                 };
-                let message = format!("{} is not a value of `{place}`", quoted(&found));
+                let message = format!("{} is not a valid value of `{place}`", quoted(&found));
                 return self.report(ProblemKind::InvalidValue, at, message, Some(help));
             }
         }
@@ -318,9 +318,9 @@ impl<'a> Reader<'a> {
             [most @ .., last] => format!("{} or {last}", most.join(", ")),
         };
         let subject = if place.is_root() { "the file".to_owned() } else { format!("`{place}`") };
-        let message = format!("{subject} must be {wanted}, and this is {}", node.describe());
+        let message = format!("{subject} must be {wanted}, not {}", node.describe());
         let help = match node.value {
-            Value::Null => Some("give it a value, or remove the key".to_owned()),
+            Value::Null => Some("set a value, or remove the key".to_owned()),
             _ => describe(schema, schema),
         };
         self.report(ProblemKind::WrongType, at, message, help)

@@ -12,15 +12,15 @@ use serde_json::{Map, Value as Json, json};
 
 use super::duration::render;
 use super::plan::{
-    AzurePlan, BuildPlan, Builder, DeployPlan, DockerPlan, Expectation, FlowStep, GatePlan,
-    KubernetesPlan, LogPiece, LoggingPlan, Manifests, ProcessPlan, Provider, PullRequestPlan,
-    PullRequestProvider, RolePlan, Rollback, RunPlan, SandboxLevel, SandboxPlan, StepBody,
-    TasksPlan, TelemetryPlan, VerificationPlan,
+    ApplyPolicy, AzurePlan, BuildPlan, Builder, DeployPlan, DockerPlan, Expectation, FetchPlan,
+    FlowStep, GatePlan, KubernetesPlan, LogPiece, LoggingPlan, Manifests, NotificationPlan,
+    ProcessPlan, Provider, PullRequestPlan, PullRequestProvider, RolePlan, Rollback, RunPlan,
+    SandboxLevel, SandboxPlan, StepBody, TasksPlan, TelemetryPlan, VerificationPlan,
 };
 use super::secrets;
 use super::template::literal;
 use super::vault_reference::reference;
-use greenloop_model::RepoPath;
+use greenloop_model::{Network, RepoPath};
 
 /// The plan as the configuration of its environment.
 pub fn to_json(plan: &RunPlan) -> Json {
@@ -44,6 +44,7 @@ pub fn to_json(plan: &RunPlan) -> Json {
             "max_tokens": plan.limits.max_tokens,
             "max_cost_usd": plan.limits.max_cost_usd,
             "max_duration": plan.limits.max_duration.map(render),
+            "approval_timeout": render(plan.approval_timeout),
             "never_delete": plan.policy.never_delete,
             "require_confirmation": plan.policy.require_confirmation,
             "max_files": plan.policy.max_files,
@@ -59,6 +60,8 @@ pub fn to_json(plan: &RunPlan) -> Json {
         "pull_request": plan.pull_request.as_ref().map(pull_request),
         "telemetry": plan.telemetry.as_ref().map(telemetry),
         "tasks": plan.tasks.as_ref().map(tasks),
+        "notifications": (!plan.notifications.is_empty())
+            .then(|| plan.notifications.iter().map(notification).collect::<Vec<_>>()),
     }))
 }
 
@@ -125,10 +128,14 @@ fn sandbox(plan: &SandboxPlan) -> Json {
         "level": match plan.level {
             SandboxLevel::A => "A",
             SandboxLevel::B => "B",
+            SandboxLevel::C => "C",
             SandboxLevel::D => "D",
             SandboxLevel::Off => "off",
         },
-        "network": plan.network,
+        "network": network(&plan.network),
+        "container": plan.container.as_ref().map(|container| {
+            given(json!({"image": container.image, "docker_host": container.docker_host}))
+        }),
         "env": plan.env,
         "read": paths(&plan.read),
         "cache": paths(&plan.cache),
@@ -168,6 +175,22 @@ fn build(plan: &BuildPlan) -> Json {
     }))
 }
 
+fn network(network: &Network) -> Json {
+    match network {
+        Network::None => false.into(),
+        Network::All => true.into(),
+        Network::Hosts(hosts) => hosts.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// `fetch` where there is no command that says so.
+fn fetch_network(fetch: &FetchPlan) -> Json {
+    match (&fetch.command, &fetch.network) {
+        (None, _) => "fetch".into(),
+        (Some(_), given) => network(given),
+    }
+}
+
 fn gate(plan: &GatePlan) -> Json {
     given(json!({
         "name": plan.name,
@@ -175,7 +198,11 @@ fn gate(plan: &GatePlan) -> Json {
         "required": plan.required,
         "timeout": plan.timeout.map(render),
         "env": gate_env(plan),
-        "network": plan.access.network,
+        "network": match &plan.access.fetch {
+            Some(fetch) => fetch_network(fetch),
+            None => network(&plan.access.network),
+        },
+        "fetch": plan.access.fetch.as_ref().and_then(|fetch| fetch.command.as_ref()),
         "memory": plan.access.memory,
         "cache": (!plan.access.cache.is_empty())
             .then(|| plan.access.cache.iter().map(|it| path(it)).collect::<Vec<_>>()),
@@ -277,12 +304,17 @@ fn pull_request(plan: &PullRequestPlan) -> Json {
         "provider": plan.provider.map(|provider| match provider {
             PullRequestProvider::AzureDevops => "azure_devops",
             PullRequestProvider::Github => "github",
+            PullRequestProvider::Gitlab => "gitlab",
         }),
         "target_branch": plan.target_branch,
         "remote": plan.remote,
         "token_env": plan.token_env,
         "api_url": plan.api_url,
         "draft": plan.draft,
+        "apply": match plan.apply {
+            ApplyPolicy::OnRequest => "on_request",
+            ApplyPolicy::Always => "always",
+        },
     }))
 }
 
@@ -291,6 +323,17 @@ fn telemetry(plan: &TelemetryPlan) -> Json {
         "otlp_endpoint": plan.otlp_endpoint,
         "headers_env": plan.headers_env,
         "service_name": plan.service_name,
+    }))
+}
+
+fn notification(plan: &NotificationPlan) -> Json {
+    let events: Vec<&str> = plan.events.iter().map(|it| it.name()).collect();
+    given(json!({
+        "name": plan.name,
+        "form": plan.form.name(),
+        "url_env": plan.url_env,
+        "secret_env": plan.secret_env,
+        "events": (!events.is_empty()).then_some(events),
     }))
 }
 
@@ -352,6 +395,9 @@ fn author(plan: &RolePlan) -> Json {
         return given(json!({
             "command": agent.command,
             "pass_env": agent.pass_env,
+            "network": network(&agent.network),
+            "read": agent.read,
+            "cache": agent.cache,
             "timeout": render(plan.timeout),
         }));
     }

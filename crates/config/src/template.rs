@@ -31,10 +31,10 @@ pub(super) fn expand(text: &str, environment: &EnvironmentPlan) -> Result<String
     }
     let template = jinja.template_from_str(text).map_err(|error| TemplateProblem {
         message: format!(
-            "the template cannot be read: {}",
+            "the template is invalid: {}",
             error.detail().map_or_else(|| error.kind().to_string(), str::to_owned)
         ),
-        help: "write `{{ env.health_endpoint }}`".to_owned(),
+        help: "use the form `{{ env.health_endpoint }}`".to_owned(),
     })?;
     let known = || KNOWN.iter().copied();
     let mut unknown: Vec<String> = template
@@ -47,7 +47,7 @@ pub(super) fn expand(text: &str, environment: &EnvironmentPlan) -> Result<String
     if let Some(name) = unknown.first() {
         let key = name.strip_prefix("env.").unwrap_or(name);
         return Err(TemplateProblem {
-            message: format!("the template asks for `{name}`, which does not exist"),
+            message: format!("the template uses `{name}`, which does not exist"),
             help: match nearest(key, known()) {
                 Some(near) => format!("did you mean `{{{{ env.{near} }}}}`?"),
                 None => format!("`env` has {}", list(known())),
@@ -65,7 +65,7 @@ pub(super) fn expand(text: &str, environment: &EnvironmentPlan) -> Result<String
     };
     template.render(values).map_err(|error| TemplateProblem {
         message: format!(
-            "the template cannot be expanded: {}",
+            "could not expand the template: {}",
             error.detail().map_or_else(|| error.kind().to_string(), str::to_owned)
         ),
         help: format!("`env` has {}", list(known())),
@@ -121,7 +121,7 @@ mod tests {
             ("{{ env.helth_endpoint }}", "env.helth_endpoint", "{{ env.health_endpoint }}"),
             ("{{ health_endpoint }}", "health_endpoint", "{{ env.health_endpoint }}"),
             ("{{ env.banana }}", "env.banana", "`name`"),
-            ("{{ env.url ", "cannot be read", "{{ env"),
+            ("{{ env.url ", "the template is invalid", "{{ env"),
         ] {
             let problem = expand(text, &environment()).unwrap_err();
             assert!(problem.message.contains(message), "{text}: {problem:?}");

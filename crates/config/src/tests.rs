@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::plan::*;
 use super::*;
-use greenloop_model::{Limits, TargetKind};
+use greenloop_model::{Limits, Network, TargetKind};
 
 const FLEET: &str =
     include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/config/fleet.yaml"));
@@ -41,18 +41,8 @@ fn the_file_of_the_seeds_means_what_it_says() {
     let names: Vec<&str> = config.environments().iter().map(|name| name.as_str()).collect();
     assert_eq!(names, ["staging", "prod"]);
 
-    let gate = |name: &str, command: &str, required| GatePlan {
-        name: name.to_owned(),
-        command: command.to_owned(),
-        required,
-        timeout: None,
-        env: BTreeMap::new(),
-        access: Default::default(),
-        working_directory: None,
-        needs: Vec::new(),
-        reports: Vec::new(),
-        writes: Vec::new(),
-    };
+    let gate =
+        |name: &str, command: &str, required| GatePlan { required, ..GatePlan::new(name, command) };
     let role = |temperature, max_tokens, system_prompt: &str, tool_steps| RolePlan {
         provider: Provider::OpenAi {
             base_url: "https://api.openai.com/v1".to_owned(),
@@ -154,6 +144,7 @@ fn the_file_of_the_seeds_means_what_it_says() {
             max_cost_usd: None,
             max_duration: None,
         },
+        approval_timeout: Duration::from_secs(3600),
         policy: PolicyPlan {
             never_delete: owned(&["*.sql", "migrations/", "k8s/secrets.yaml"]),
             require_confirmation: owned(&[
@@ -167,6 +158,7 @@ fn the_file_of_the_seeds_means_what_it_says() {
             max_file_bytes: 1024 * 1024,
             config_path: None,
             confirm_every_patch: false,
+            rules: Vec::new(),
         },
         logging: LoggingPlan {
             level: "info".to_owned(),
@@ -199,6 +191,7 @@ fn the_file_of_the_seeds_means_what_it_says() {
         pull_request: None,
         telemetry: None,
         tasks: None,
+        notifications: Vec::new(),
     };
     let staging = config.plan("staging", &Overrides::default(), &bare).unwrap();
     assert_eq!(staging, expect);
@@ -287,13 +280,14 @@ agents:
     output_price: 5
     tool_steps: 0
   jules: { provider: replay, transcript: ./demo/answers.jsonl }
-safety: { max_tokens: 5000, max_cost_usd: 1.5, max_duration: 20m, max_files: 3, max_changed_lines: 40, max_file_bytes: 2048, no_progress_threshold: 4 }
+safety: { max_tokens: 5000, max_cost_usd: 1.5, max_duration: 20m, approval_timeout: 15m, max_files: 3, max_changed_lines: 40, max_file_bytes: 2048, no_progress_threshold: 4 }
 logging: { level: warning, format: "100%% [%(levelname)s] %(message)s" }
 metrics: { enabled: false }
 "#,
     );
     let plan = plan_of(&text, "local");
     assert_eq!(plan.deploy.wait_timeout, Duration::from_secs(120));
+    assert_eq!(plan.approval_timeout, Duration::from_secs(900));
     let build = plan.build.unwrap();
     assert_eq!(build.registry, "registry.example.org");
     assert_eq!((build.dockerfile_path, build.context_path), ("docker/App".into(), "app".into()));
@@ -463,7 +457,7 @@ fn a_mistake_of_form_is_told_with_its_place() {
         ),
         ("safety:\n  Max-Files: 3\n", UnknownKey, "Max-Files", "in `safety`", "`max_files`"),
         ("banana: 1\n", UnknownKey, "banana", "`banana`", "`environments`"),
-        ("safety: 5\n", WrongType, "5", "must be a mapping, and this is a number", ""),
+        ("safety: 5\n", WrongType, "5", "must be a mapping, not a number", ""),
         ("safety:\n  max_iterations: many\n", WrongType, "many", "a whole number", ""),
         ("safety:\n  max_iterations: 0\n", OutOfRange, "0", "between 1 and 100", ""),
         ("safety:\n  max_iterations: 2.5\n", WrongType, "2.5", "a whole number", ""),
@@ -471,16 +465,10 @@ fn a_mistake_of_form_is_told_with_its_place() {
             "quality_gates:\n  a: b\n",
             WrongType,
             "quality_gates",
-            "must be a list, and this is a mapping",
+            "must be a list, not a mapping",
             "",
         ),
-        (
-            "quality_gates:\n  - lint\n",
-            WrongType,
-            "lint",
-            "must be a mapping, and this is text",
-            "",
-        ),
+        ("quality_gates:\n  - lint\n", WrongType, "lint", "must be a mapping, not text", ""),
         ("quality_gates:\n  - name: a\n", MissingKey, "name", "`command` is missing", "sh -c"),
         (
             "quality_gates:\n  - name: a\n    command: x\n    required: maybe\n",
@@ -493,8 +481,8 @@ fn a_mistake_of_form_is_told_with_its_place() {
             "quality_gates:\n  - name: a\n    command:\n",
             WrongType,
             "command",
-            "this is nothing",
-            "give it a value",
+            "not empty",
+            "set a value",
         ),
         ("agents:\n  codex: { temperature: 3.5 }\n", OutOfRange, "3.5", "between 0 and 2", ""),
         (
@@ -547,14 +535,14 @@ fn a_mistake_of_meaning_is_told_with_its_place() {
                 .to_owned(),
             InvalidValue,
             "out/[*.xml",
-            "is not a pattern of files",
+            "is not a valid file pattern",
             "target/surefire-reports/*.xml",
         ),
         (
             "quality_gates:\n  - { name: a, command: x, writes: [../b] }\n".to_owned(),
             InvalidValue,
             "../b",
-            "it leads out of the folder",
+            "it leads outside the folder",
             "a path with",
         ),
         (
@@ -618,8 +606,8 @@ fn a_mistake_of_meaning_is_told_with_its_place() {
             "verification:\n  health_check: { endpoint: http://x/health }\n".to_owned(),
             InvalidValue,
             "http://x/health",
-            "not a path",
-            "the path only",
+            "not a valid request path",
+            "only the path",
         ),
         (
             "verification:\n  user_flows:\n    - name: a\n      steps:\n        - GET /\n        - GTE /x\n".to_owned(),
@@ -632,7 +620,7 @@ fn a_mistake_of_meaning_is_told_with_its_place() {
             "verification:\n  user_flows:\n    - { name: a, steps: [/login] }\n".to_owned(),
             InvalidValue,
             "/login",
-            "not a request",
+            "not a valid request",
             "GET /login",
         ),
         (
@@ -752,21 +740,21 @@ fn a_mistake_of_meaning_is_told_with_its_place() {
             "build: { registry: 'https://x.azurecr.io', image_name: app }\n".to_owned(),
             InvalidValue,
             "'https://x.azurecr.io'",
-            "host of a registry",
+            "not a registry host",
             "without a scheme",
         ),
         (
             "build: { registry: x.azurecr.io, image_name: 'App:latest' }\n".to_owned(),
             InvalidValue,
             "'App:latest'",
-            "name of an image",
+            "not a valid image name",
             "",
         ),
         (
             "safety: { never_delete: ['[a'] }\n".to_owned(),
             InvalidValue,
             "'[a'",
-            "not a pattern",
+            "not a valid pattern",
             ".gitignore",
         ),
     ] {
@@ -806,7 +794,7 @@ fn a_target_that_cannot_be_used_is_told() {
             "environments: { a: { url: 'http://127.0.0.1:1' } }\ndeploy: { method: process, process: { command: x, env: { PORT: 1 } } }\n",
             InvalidValue,
             "1",
-            "`PORT` is chosen",
+            "`PORT` is set",
         ),
         (
             "environments: { a: { url: 'https://example.org' } }\ndeploy: { method: process, process: { command: x } }\n",
@@ -818,7 +806,7 @@ fn a_target_that_cannot_be_used_is_told() {
             "environments: { a: { url: 'http://127.0.0.1:1' } }\ndeploy: { method: process, rollback: forbidden, process: { command: x } }\n",
             InvalidValue,
             "forbidden",
-            "always goes back",
+            "always restores",
         ),
         (
             "environments: { a: { url: 'https://example.org' } }\ndeploy: { method: kubectl }\n",
@@ -1011,7 +999,7 @@ fn the_hub_of_the_tasks_may_be_named_by_a_variable() {
     let config = parse(&text, "config.yaml").unwrap();
     let name = config.environments()[0].to_string();
     let refused = config.plan(&name, &Overrides::default(), &bare).unwrap_err();
-    assert!(format!("{refused:?}").contains("names no hub"), "{refused:?}");
+    assert!(format!("{refused:?}").contains("has no hub"), "{refused:?}");
     let env = |name: &str| (name == "GREENLOOP_HUB_URL").then(|| "https://hub.example".to_owned());
     let plan = config.plan(&name, &Overrides::default(), &env).unwrap();
     assert_eq!(plan.tasks.unwrap().hub, "https://hub.example");
@@ -1045,15 +1033,48 @@ fn models_are_asked_in_the_order_of_the_list() {
 
 #[test]
 fn a_program_of_the_users_own_may_be_the_author() {
-    let codex = "agents:\n  codex: { command: [codex, exec, --full-auto], pass_env: [OPENAI_API_KEY] }\n\
+    let codex = "agents:\n  codex: { command: [codex, exec, --full-auto], pass_env: [OPENAI_API_KEY], \
+        network: true, read: [/opt/agent] }\n\
         safety: { max_cost_usd: 1 }\n";
     let plan = plan_of(&least(codex), "local");
     let agent = plan.author.agent.unwrap();
     assert_eq!(agent.command, ["codex", "exec", "--full-auto"]);
     assert_eq!(agent.pass_env, ["OPENAI_API_KEY"]);
+    assert!(agent.network == Network::All && agent.cache.is_empty());
+    assert_eq!(agent.read, [std::path::PathBuf::from("/opt/agent")]);
     assert_eq!(plan.author.timeout, Duration::from_secs(1_800));
     assert_eq!(plan.reviewer.agent, None);
     assert_eq!(plan.reviewer.timeout, Duration::from_secs(120));
     let plan = plan_of(&least("agents:\n  codex: { mode: agent }\n"), "local");
     assert!(plan.author.explores && !plan.reviewer.explores);
+}
+
+#[test]
+fn rules_for_patches_are_read_with_their_places() {
+    const HEAD: &str = "environments: { local: { url: 'http://127.0.0.1:1' } }\n\
+                        deploy: { method: process, process: { command: ./x } }\n";
+    let text = format!(
+        "{HEAD}safety:\n  rules:\n    - id: billing\n      decision: forbid\n      reason: finance\n      \
+         paths: [billing/]\n      change: [edited, deleted]\n      examples:\n        - {{path: \
+         billing/a.py, before: 'a', after: 'b'}}\n"
+    );
+    let plan = plan_of(&text, "local");
+    let [rule] = plan.policy.rules.as_slice() else { panic!("{:?}", plan.policy.rules) };
+    assert_eq!((rule.id.as_str(), rule.paths.as_slice()), ("billing", &owned(&["billing/"])[..]));
+    assert_eq!(rule.changes, [RuleChange::Edited, RuleChange::Deleted]);
+    assert_eq!((rule.position.line, rule.examples[0].position.line), (5, 11));
+
+    for (rule, line, expect) in [
+        ("{id: A b, decision: forbid, reason: r, paths: [a]}", 5, "not a valid id"),
+        ("{id: a, decision: forbid, reason: '', paths: [a]}", 5, "is empty"),
+        ("{id: a, decision: forbid, reason: r, adds: '('}", 5, "not a valid regular expression"),
+        ("{id: a, decision: forbid, reason: r, paths: ['a/[']}", 5, "not a valid pattern"),
+        ("{id: a, decision: forbid, reason: r}", 5, "matches every change"),
+    ] {
+        let text = format!("{HEAD}safety:\n  rules:\n    - {rule}\n");
+        let error = parse(&text, "config.yaml").unwrap_err();
+        let problem = &error.problems()[0];
+        assert!(problem.message.contains(expect), "{}", problem.message);
+        assert_eq!(problem.position.as_ref().map(|at| at.line), Some(line), "{rule}");
+    }
 }

@@ -115,21 +115,21 @@ pub(super) fn problems(document: &Document) -> Vec<Problem> {
         let (kind, message, help) = if !may_stand(&place) {
             (
                 ProblemKind::InvalidValue,
-                format!("`{place}` cannot come from a key vault"),
-                "values under `build.args`, a gate's `env`, `deploy.process.env`, \
-                 `deploy.docker.env` and `deploy.kubernetes.variables` can, and an agent's \
+                format!("`{place}` cannot be read from a key vault"),
+                "supported: values under `build.args`, a gate's `env`, `deploy.process.env`, \
+                 `deploy.docker.env` and `deploy.kubernetes.variables`, and an agent's \
                  `api_key_env`",
             )
         } else if !is_vault_name(name) {
             (
                 ProblemKind::InvalidValue,
-                format!("{} is not the name of a secret in a key vault", quoted(name)),
-                "such names have letters, digits and hyphens",
+                format!("{} is not a valid name for a secret in a key vault", quoted(name)),
+                "names consist of letters, digits and hyphens",
             )
         } else if !vault {
             (
                 ProblemKind::MissingKey,
-                format!("`{place}` comes from a key vault, and `azure.key_vault` is missing"),
+                format!("`{place}` is read from a key vault, but `azure.key_vault` is missing"),
                 "for example `azure: { key_vault: https://NAME.vault.azure.net }`",
             )
         } else {

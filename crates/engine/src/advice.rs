@@ -82,16 +82,17 @@ pub(super) fn rollout_facts(
         None => {
             let _infallible = writeln!(
                 text,
-                "release {release} of commit {from} serves; this clone does not have that commit"
+                "release {release} of commit {from} is serving; this clone does not have that \
+                 commit"
             );
         }
         Some((_, 0)) if serving.commit == *tip => {
-            let _infallible = writeln!(text, "release {release} of the same commit serves");
+            let _infallible = writeln!(text, "release {release} of the same commit is serving");
         }
         Some((commits, all)) => {
             let count = counted(all, "commit", "commits");
             let _infallible =
-                writeln!(text, "{count} since release {release} ({from}), which serves:");
+                writeln!(text, "{count} since the serving release {release} ({from}):");
             for (commit, subject) in &commits {
                 let _infallible = writeln!(text, "  {} {subject}", commit.short());
             }
@@ -129,8 +130,8 @@ pub(super) fn commit_message(
         subject.push('…');
     }
     format!(
-        "{subject}\n\n{reason}\n\nMends: {failure}\nReviewed-by: {} ({} risk)\n\
-         Greenloop-Run: {}\nGreenloop-Iteration: {iteration}\n",
+        "{subject}\n\n{reason}\n\nRepairs: {failure}\nReviewed-by: {} ({} risk)\nGreenloop-Run: \
+         {}\nGreenloop-Iteration: {iteration}\n",
         review.reviewer,
         review.risk.name(),
         header.run,
@@ -140,10 +141,10 @@ pub(super) fn commit_message(
 /// What a person can do about a copy of the work tree that tests the original.
 pub(super) fn leave_copy(header: &RunHeader) -> NextStep {
     NextStep {
-        what: "the patch changed nothing about the failure, and the command ran in a copy of the \
-               work tree: what has the original's path written into it (pip install -e, a CMake \
-               cache) tests the original there; commit or stash the changes, and the command \
-               runs in the work tree itself"
+        what: "the failure is the same after the patch, and the command ran in a copy of the work \
+            tree: anything that contains the original path (pip install -e, a CMake cache) still \
+            tests the original; commit or stash your changes, so that the command runs in the \
+            work tree itself"
             .to_owned(),
         command: Some(header.invocation.again("")),
     }
@@ -169,43 +170,43 @@ pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary) -> Vec<NextSt
     match &summary.stop {
         StopReason::Verified => match (&summary.branch, &summary.fix) {
             (Some(_), Some(FixPlace::WorkTree { can_undo })) => {
-                step("look at the fix in your work tree", format!("{} diff", invocation.git));
+                step("show the fix in your work tree", format!("{} diff", invocation.git));
                 if header.task == RunKind::Heal && *can_undo {
                     let undo = format!("{} heal --undo {}", invocation.program, header.run);
-                    step("take it back", undo);
+                    step("remove it", undo);
                 }
             }
             (Some(branch), Some(FixPlace::SnapshotBranch | FixPlace::NotBroughtBack { .. })) => {
                 let (git, base) = (&invocation.git, header.commit.short());
                 let take = format!("{git} diff {base} {branch} | {git} apply --reject");
-                step("take the fix; what does not fit goes to .rej files", take);
+                step("apply the fix; parts that do not apply are written to .rej files", take);
             }
             (Some(branch), Some(FixPlace::Branch) | None) => {
-                step("take the fix", format!("{} merge --ff-only {branch}", invocation.git));
+                step("merge the fix", format!("{} merge --ff-only {branch}", invocation.git));
             }
             (None, _) => {}
         },
-        StopReason::NeedsHuman { .. } => step("if the answer is yes", invocation.again("--yes")),
+        StopReason::NeedsHuman { .. } => step("to confirm", invocation.again("--yes")),
         StopReason::NoModel { .. } => {
-            step("when it is repaired", invocation.again(""));
-            step("how to configure a model", format!("{} doctor", invocation.program));
+            step("after repairing it", invocation.again(""));
+            step("to configure a model", format!("{} doctor", invocation.program));
         }
         StopReason::ModelUnavailable { .. } => {
-            step("look at the model's endpoint", format!("{} doctor", invocation.program));
-            step("when it answers again", invocation.again(""));
+            step("check the model's endpoint", format!("{} doctor", invocation.program));
+            step("when the model answers again", invocation.again(""));
         }
         StopReason::NotHealable { stage, .. } => {
             step(
-                &format!("when what the {stage} stage depends on is repaired"),
+                &format!("after repairing what the {stage} stage depends on"),
                 invocation.again(""),
             );
         }
-        StopReason::NoPatch { .. } => step("when that is seen to", invocation.again("")),
+        StopReason::NoPatch { .. } => step("after resolving that", invocation.again("")),
         StopReason::MaxIterations { limit } => {
             // It is given once already where the command line set it.
             if !invocation.arguments.contains("--max-iterations") {
                 let flags = format!("--max-iterations {}", limit.saturating_mul(2).min(100));
-                step("give it more iterations", invocation.again(&flags));
+                step("allow more iterations", invocation.again(&flags));
             }
         }
         StopReason::NoHealing { .. } if header.task == RunKind::RollBack => {
@@ -226,41 +227,45 @@ pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary) -> Vec<NextSt
                 step("or let what served before serve again", other(&served.to_string()));
             }
         }
-        StopReason::NoHealing { .. } => step("when it is repaired", invocation.again("")),
+        StopReason::NoHealing { .. } => step("after repairing it", invocation.again("")),
         StopReason::NoProgress { .. }
         | StopReason::RepeatedAnswer { .. }
         | StopReason::RepeatedTree { .. }
         | StopReason::Budget { .. }
         | StopReason::Declined { .. } => {}
         // The failed release is still there.
-        StopReason::Internal { .. } if deployment_failed && summary.target.restored.is_none() => {
+        StopReason::NotRestored { .. } | StopReason::Internal { .. }
+            if deployment_failed && summary.target.restored.is_none() =>
+        {
             if let Some(environment) = &header.environment {
                 let Invocation { program, options, .. } = invocation;
                 let command = format!("{program} rollback --environment {environment}{options}");
                 step("when the cause is gone, let the last verified release serve again", command);
             }
         }
-        StopReason::Internal { .. } => step("when the cause is gone", invocation.again("")),
+        StopReason::NotRestored { .. } | StopReason::Internal { .. } => {
+            step("after removing the cause", invocation.again(""));
+        }
         StopReason::Cancelled | StopReason::Abandoned => step("start over", invocation.again("")),
     }
     if summary.stop != StopReason::Verified
         && let Some(branch) = &summary.branch
     {
         let from = header.commit.short();
-        step("what was changed so far", format!("{} diff {from} {branch}", invocation.git));
+        step("show the changes so far", format!("{} diff {from} {branch}", invocation.git));
     }
     if let Some(failure) = &summary.failure
         && let Some(log) = &failure.evidence.log
     {
         let log = header.folder.join(log);
-        step("the whole log", format!("less {}", shell_word(&log.to_string_lossy())));
+        step("the complete log", format!("less {}", shell_word(&log.to_string_lossy())));
     }
     if let Some(environment) = &header.environment
         && deployment_failed
     {
         let Invocation { program, options, .. } = invocation;
         let command = format!("{program} status --environment {environment}{options}");
-        step("what serves now, and what served before", command);
+        step("show the serving and the earlier releases", command);
     }
     steps
 }
@@ -268,6 +273,71 @@ pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary) -> Vec<NextSt
 #[cfg(test)]
 mod tests {
     use super::*;
+    use greenloop_model::{Failure, FailureClass};
+
+    /// The failed release still serves: the way back comes first.
+    #[test]
+    fn after_a_restore_that_failed_a_rollback_is_the_first_step() {
+        let header = RunHeader {
+            run: greenloop_model::RunId::generate(),
+            task: RunKind::Deploy,
+            title: String::new(),
+            environment: Some("staging".parse().unwrap()),
+            commit: format!("{:040x}", 1).parse().unwrap(),
+            commit_subject: String::new(),
+            target: None,
+            author: String::new(),
+            reviewer: String::new(),
+            limits: Limits {
+                max_iterations: 3,
+                no_progress_threshold: 2,
+                max_tokens: None,
+                max_cost_usd: None,
+                max_duration: None,
+            },
+            repository: "/r".into(),
+            invocation: Invocation {
+                program: "greenloop".to_owned(),
+                git: "git".to_owned(),
+                arguments: "run".to_owned(),
+                tail: String::new(),
+                options: " --config c.yaml".to_owned(),
+            },
+            folder: "/r/logs".into(),
+        };
+        let failed = |stage| Failure {
+            stage,
+            name: "ready".to_owned(),
+            headline: "it is not ready".to_owned(),
+            class: FailureClass::Code,
+            fingerprint: "ab".repeat(8).parse().unwrap(),
+            flaky_suspect: false,
+            symptoms: Default::default(),
+            evidence: Default::default(),
+        };
+        for (stage, expect) in [
+            (Stage::Rollout, "greenloop rollback --environment staging --config c.yaml"),
+            (Stage::Gates, "greenloop run"),
+        ] {
+            let summary = RunSummary {
+                stop: StopReason::NotRestored { reason: "no answer".to_owned() },
+                iterations: 1,
+                patches: Vec::new(),
+                failure: Some(Box::new(failed(stage))),
+                target: Default::default(),
+                branch: None,
+                fix: None,
+                flaky: Vec::new(),
+                proof: None,
+                usage: Default::default(),
+                models: Vec::new(),
+                elapsed: Default::default(),
+                next_steps: Vec::new(),
+            };
+            let steps = next_steps(&header, &summary);
+            assert_eq!(steps[0].command.as_deref().map(str::trim_end), Some(expect), "{steps:?}");
+        }
+    }
 
     #[test]
     fn a_person_sees_the_commits_and_the_diff_before_the_question() {
@@ -285,7 +355,7 @@ mod tests {
         let diff: String = (0..100).map(|n| format!("+line {n}\n")).collect();
         let facts = |since, diff: &str| rollout_facts(&release, &commit(3), since, diff, "git");
         let text = facts(Some((commits.clone(), 2)), "+a\n");
-        assert!(text.starts_with("2 commits since release "), "{text}");
+        assert!(text.starts_with("2 commits since the serving release "), "{text}");
         assert!(text.contains("  0000000000 third\n") && text.contains("  +a\n"), "{text}");
         assert!(!text.contains('…'), "{text}");
         let text = facts(Some((commits, 30)), &diff);
@@ -293,6 +363,6 @@ mod tests {
         assert!(text.contains("… 40 more lines: git diff 0000000000 0000000000\n"), "{text}");
         assert!(facts(None, "").contains("does not have that commit"));
         let same = rollout_facts(&release, &commit(1), Some((Vec::new(), 0)), "", "git");
-        assert!(same.contains("the same commit serves"), "{same}");
+        assert!(same.contains("of the same commit is serving"), "{same}");
     }
 }

@@ -53,11 +53,28 @@ impl FlakyTests {
         tests
     }
 
+    /// Adds what others have seen, each with its time; the later of two times counts.
+    pub fn learn(&mut self, tests: impl IntoIterator<Item = (String, Timestamp)>) {
+        for (test, at) in tests {
+            let at = at.as_second();
+            let known = self.seen.entry(test).or_insert(i64::MIN);
+            if *known < at {
+                *known = at;
+                self.changed = true;
+            }
+        }
+        self.bound(Timestamp::now());
+    }
+
     pub(super) fn add(&mut self, tests: impl IntoIterator<Item = String>, now: Timestamp) {
         for test in tests {
             self.seen.insert(test, now.as_second());
             self.changed = true;
         }
+        self.bound(now);
+    }
+
+    fn bound(&mut self, now: Timestamp) {
         self.forget(now);
         while self.seen.len() > MOST {
             let oldest = self.seen.iter().min_by_key(|(_, at)| **at).map(|(test, _)| test.clone());
@@ -72,7 +89,11 @@ impl FlakyTests {
         self.changed |= self.seen.len() != before;
     }
 
-    pub(super) fn save(&mut self) -> io::Result<()> {
+    /// Writes it down, atomically, where it has changed.
+    ///
+    /// # Errors
+    /// What the file system refuses.
+    pub fn save(&mut self) -> io::Result<()> {
         if std::mem::take(&mut self.changed) { write(&self.path, &self.seen) } else { Ok(()) }
     }
 }
@@ -96,6 +117,16 @@ mod tests {
         let names: Vec<&str> = read.latest().into_iter().map(|(test, _)| test).collect();
         assert_eq!(names, ["new", "quiet"]);
         assert!(read.contains("quiet") && !read.contains("old"));
+        let mut learned = FlakyTests::load(&path);
+        learned.learn([("theirs".to_owned(), ago(3)), ("quiet".to_owned(), ago(1))]);
+        learned.learn([("new".to_owned(), ago(2)), ("gone".to_owned(), ago(15))]);
+        learned.save().unwrap();
+        let read = FlakyTests::load(&path);
+        let seen: Vec<(&str, i64)> =
+            read.latest().into_iter().map(|(test, at)| (test, at.as_second())).collect();
+        let expect = [("new", now), ("quiet", ago(1)), ("theirs", ago(3))]
+            .map(|(t, at)| (t, at.as_second()));
+        assert_eq!(seen, expect);
         std::fs::write(&path, "{torn").unwrap();
         assert!(!FlakyTests::load(&path).contains("new"));
     }

@@ -4,7 +4,7 @@
 //! [`judging`] gives each such file as it would be with the base's own judge. [`tampering`] finds
 //! what no test can find, because it works on the test's own ground.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -32,12 +32,15 @@ pub(crate) fn judging(changes: &[FileChange], gates: &[GatePlan], base: &dyn Tre
     let commands: Vec<String> = gates.iter().map(command_at_root).collect();
     let traced = GateFiles::trace(base, commands.iter().map(String::as_str));
     let files = Files { traced, named: directly_named(&commands, gates, base) };
-    let data = changes.iter().any(|change| is_data(&lower(&change.path)));
-    let tests = if data { texts_of_tests(base) } else { String::new() };
+    let asked = |change: &FileChange| is_data(&lower(&change.path)) || helps_tests(change);
+    let texts = match changes.iter().any(asked) {
+        true => Texts::of(base),
+        false => Texts::default(),
+    };
     changes
         .iter()
         .filter_map(|change| {
-            let (what, wanted) = match whole(change, &files, &tests) {
+            let (what, wanted) = match whole(change, &files, &texts) {
                 Some(what) => (what, change.before.clone()),
                 None => ("tests in the file", Some(with_tests_of(change)?)),
             };
@@ -53,6 +56,57 @@ pub(crate) fn judging(changes: &[FileChange], gates: &[GatePlan], base: &dyn Tre
             Some(Judged { path: change.path.clone(), what, back })
         })
         .collect()
+}
+
+/// The files of a tree that gates judge by, whether or not a patch changes them.
+pub(crate) struct Standing(GateFiles);
+
+impl Standing {
+    /// Traces the gates' commands through the tree.
+    pub(crate) fn of(gates: &[GatePlan], tree: &dyn Tree) -> Self {
+        let commands: Vec<String> = gates.iter().map(command_at_root).collect();
+        Self(GateFiles::trace(tree, commands.iter().map(String::as_str)))
+    }
+
+    /// Whether a gate judges by the file.
+    pub(crate) fn judges(&self, path: &RepoPath) -> bool {
+        matches!(
+            file_kind(path, &[], &self.0),
+            FileKind::Test
+                | FileKind::Snapshot
+                | FileKind::Judge
+                | FileKind::Build
+                | FileKind::GateScript
+        )
+    }
+
+    /// The names of the modules of a tree.
+    pub(crate) fn modules(&self, tracked: &[RepoPath]) -> BTreeSet<String> {
+        tracked.iter().filter(|path| !is_data(&lower(path))).map(file_name).collect()
+    }
+
+    /// Whether a gate judges by what changes of the file, where other parts of it are the product's.
+    pub(crate) fn judges_by(&self, change: &FileChange) -> bool {
+        let name = file_name(&change.path);
+        file_kind(&change.path, &[], &self.0) == FileKind::Manifest
+            && manifest_judges(&name, change)
+    }
+
+    /// Whether a new file of code is a test, or a module that may be found in place of one of
+    /// `modules`. Compiled programs and caches have no ending of code.
+    pub(crate) fn shadows(&self, path: &RepoPath, modules: &BTreeSet<String>) -> bool {
+        let name = file_name(path);
+        if !name.contains('.') || is_data(&name) || name.ends_with(".lock") {
+            return false;
+        }
+        let kind = file_kind(path, &[], &self.0);
+        matches!(kind, FileKind::Test | FileKind::Judge) || modules.contains(&name)
+    }
+}
+
+fn file_name(path: &RepoPath) -> String {
+    let path = lower(path);
+    path.rsplit('/').next().unwrap_or(&path).to_owned()
 }
 
 /// The files that gates run.
@@ -76,8 +130,7 @@ fn directly_named(commands: &[String], gates: &[GatePlan], base: &dyn Tree) -> S
     ];
     let mut text = commands.join("\n");
     let folders = gates.iter().map(|gate| gate.working_directory.as_ref());
-    let folders: std::collections::BTreeSet<Option<&RepoPath>> =
-        std::iter::once(None).chain(folders).collect();
+    let folders: BTreeSet<Option<&RepoPath>> = std::iter::once(None).chain(folders).collect();
     for folder in folders {
         for entry in ENTRIES {
             let path = folder.map_or_else(|| (*entry).to_owned(), |at| format!("{at}/{entry}"));
@@ -109,7 +162,7 @@ fn lower(path: &RepoPath) -> String {
 }
 
 /// What the file is, when all of it judges.
-fn whole(change: &FileChange, files: &Files, tests: &str) -> Option<&'static str> {
+fn whole(change: &FileChange, files: &Files, texts: &Texts) -> Option<&'static str> {
     const CONFIGURATION: &str = "the runner's or the build's configuration";
     let path = lower(&change.path);
     let name = path.rsplit('/').next().unwrap_or(&path);
@@ -146,8 +199,74 @@ fn whole(change: &FileChange, files: &Files, tests: &str) -> Option<&'static str
         | FileKind::Docs
         | FileKind::Product => {}
     }
-    (is_data(&path) && (mentions(tests, name) || mentions(tests, &change.path.to_string_lossy())))
+    if helps_tests(change) && texts.only_tests_use(&path) {
+        return Some("a module that only tests use");
+    }
+    let read = |path: &str| mentions(&texts.tests, path);
+    (is_data(&path) && (read(name) || read(&change.path.to_string_lossy())))
         .then_some("data that a test compares with")
+}
+
+/// Whether the file's name, or the name of something that it defines, says that it serves tests.
+fn helps_tests(change: &FileChange) -> bool {
+    const WORDS: &[&str] = &[
+        "test",
+        "tests",
+        "testing",
+        "testdata",
+        "testutil",
+        "testutils",
+        "expect",
+        "expected",
+        "expectation",
+        "expectations",
+        "golden",
+        "fixture",
+        "fixtures",
+        "mock",
+        "mocks",
+        "fake",
+        "fakes",
+        "stub",
+        "stubs",
+        "assert",
+        "asserts",
+        "assertion",
+        "assertions",
+        "harness",
+    ];
+    // In the name of a file these say it, too, where only tests use it.
+    const OF_FILES: &[&str] = &["helper", "helpers", "support"];
+    static DEFINED: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        let words = r"(?m)^\s*(?:export\s+|pub\s+|async\s+|public\s+|static\s+)*\
+                      (?:def|class|func|function|fn|const|let|var|val)\s+(\w+)|^(\w+)\s*=[^=]|exports\.(\w+)";
+        Regex::new(words).ok()
+    });
+    let words = |name: &str| -> Vec<String> {
+        let mut apart = String::new();
+        for c in name.chars() {
+            if c.is_uppercase() {
+                apart.push('_');
+            }
+            apart.extend(c.to_lowercase());
+        }
+        apart.split(|c: char| !c.is_alphanumeric()).map(str::to_owned).collect()
+    };
+    let path = change.path.to_string_lossy();
+    let name = path.rsplit('/').next().unwrap_or(&path);
+    let stem = name.split('.').next().unwrap_or(name);
+    let says = |word: &String| WORDS.contains(&word.as_str());
+    if words(stem).iter().any(|it| says(it) || OF_FILES.contains(&it.as_str())) {
+        return true;
+    }
+    let before = text(change.before.as_ref());
+    let Some(defined) = DEFINED.as_ref().filter(|_| before.len() <= MOST_BYTES) else {
+        return false;
+    };
+    let mut names = defined.captures_iter(&before).filter_map(|found| {
+        (1..=3).find_map(|group| found.get(group)).map(|name| name.as_str().to_owned())
+    });
+    names.any(|name| words(&name).iter().any(says))
 }
 
 /// Whether a file that a gate runs is a script of the gate, and not a part of the product: it is
@@ -216,28 +335,60 @@ fn shadows_a_runner(path: &str, name: &str, change: &FileChange) -> bool {
 fn is_data(path: &str) -> bool {
     const CODE: &[&str] = &[
         "py", "rs", "js", "jsx", "ts", "tsx", "mjs", "cjs", "go", "java", "kt", "c", "cc", "cpp",
-        "h", "hpp", "cs", "rb", "php", "swift", "scala", "ex", "exs", "sh", "md", "lock",
+        "h", "hpp", "cs", "rb", "php", "swift", "scala", "ex", "exs", "sh", "lock",
     ];
     let name = path.rsplit('/').next().unwrap_or(path);
     name.rsplit_once('.').is_some_and(|(_, extension)| !CODE.contains(&extension))
 }
 
-/// What the base's tests say, to look for the files that they read.
-fn texts_of_tests(base: &dyn Tree) -> String {
-    let mut text = String::new();
-    for path in base.files().unwrap_or_default() {
-        let lower = lower(&path);
-        let kind = file_kind(&path, &[], &GateFiles::default());
-        if kind != FileKind::Test || is_data(&lower) || text.len() > 8 * MOST_BYTES {
-            continue;
+/// What the base's files say, to look for the files that they read and import.
+#[derive(Default)]
+struct Texts {
+    tests: String,
+    /// The rest of the code, file by file.
+    product: Vec<(String, String)>,
+    /// There is more of it.
+    cut: bool,
+}
+
+impl Texts {
+    fn of(base: &dyn Tree) -> Self {
+        let mut texts = Self::default();
+        let mut room = 8 * MOST_BYTES;
+        for path in base.files().unwrap_or_default() {
+            let lower = lower(&path);
+            if is_data(&lower) {
+                continue;
+            }
+            let test = file_kind(&path, &[], &GateFiles::default()) == FileKind::Test;
+            if if test { texts.tests.len() > 8 * MOST_BYTES } else { texts.cut } {
+                continue;
+            }
+            let Ok(Some(file)) = base.read(&path) else { continue };
+            if file.bytes.len() > MOST_BYTES {
+                texts.cut |= !test;
+                continue;
+            }
+            let text = String::from_utf8_lossy(&file.bytes);
+            if test {
+                texts.tests.push_str(&text);
+            } else if let Some(left) = room.checked_sub(file.bytes.len()) {
+                room = left;
+                texts.product.push((lower, text.into_owned()));
+            } else {
+                texts.cut = true;
+            }
         }
-        if let Ok(Some(file)) = base.read(&path)
-            && file.bytes.len() <= MOST_BYTES
-        {
-            text.push_str(&String::from_utf8_lossy(&file.bytes));
-        }
+        texts
     }
-    text
+
+    /// Whether tests name the module at `path`, and no other code does, as far as all of it is known.
+    fn only_tests_use(&self, path: &str) -> bool {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let stem = name.split('.').next().unwrap_or(name);
+        let named = |text: &str| mentions(text, stem) || mentions(text, name);
+        named(&self.tests) && !self.product.iter().any(|(other, text)| other != path && named(text))
+    }
 }
 
 /// Whether the text holds the path as a word of its own.
@@ -529,10 +680,10 @@ const FAKES: &[Fake] = &[
         examples: &["os._exit(0)", "atexit.register(lambda: os._exit(0))", "process.exitCode = 0"],
     },
     Fake {
-        pattern: r"\bsys\.exit\s*\(\s*(?:0|None|False)?\s*\)|\braise SystemExit(?:\s*\(\s*0?\s*\))?\s*$|\bprocess\.exit\s*\(\s*0?\s*\)|\bprocess::exit\s*\(\s*0\s*\)|\bos\.Exit\s*\(\s*0\s*\)|\bSystem\.exit\s*\(\s*0\s*\)|(?m)^\s*(?:quit|exit)\s*\(\s*0?\s*\)\s*;?\s*$",
+        pattern: r"\bsys\.exit\s*\(\s*(?:0|None|False)?\s*\)|\braise SystemExit(?:\s*\(\s*0?\s*\))?\s*$|\bprocess\.exit\s*\(\s*0?\s*\)|\bprocess::exit\s*\(\s*0\s*\)|\b(?:os|syscall)\.Exit\s*\(\s*0\s*\)|\bsyscall\.Exec\s*\(|\bSystem\.exit\s*\(\s*0\s*\)|(?m)^\s*(?:quit|exit)\s*\(\s*0?\s*\)\s*;?\s*$",
         why: "ends the process with success",
         only_unnamed: true,
-        examples: &["sys.exit(0)", "process.exit()", "std::process::exit(0);", "os.Exit(0)", "exit(0)"],
+        examples: &["sys.exit(0)", "process.exit()", "std::process::exit(0);", "os.Exit(0)", "syscall.Exit(0)", "exit(0)"],
     },
     Fake {
         pattern: r#"\b(?:unittest|pytest|doctest|_pytest|builtins|__builtins__)(?:\.\w+)+\s*=[^=]|\bsys\.modules\s*\[\s*['"](?:pytest|_pytest|unittest|doctest)[^\]]*\]\s*=|\bsetattr\s*\(\s*(?:unittest|pytest|builtins|doctest)\b|\bsys\.(?:exit|excepthook|settrace)\s*=[^=]|\b(?:globalThis|global|window)\.(?:expect|assert|it|test|describe|jest|vi)\b\s*=[^=]|\bassert(?:\.strict)?\.\w+\s*=[^=]|\bconsole\.assert\s*=|\brequire\s*\(\s*['"](?:node:)?(?:assert|test)[^)]*\)\.\w+\s*=[^=]|\bprocess\.(?:exit|on|emit)\s*=[^=]"#,
@@ -682,18 +833,7 @@ mod tests {
     }
 
     fn gate(command: &str) -> GatePlan {
-        GatePlan {
-            name: "test".into(),
-            command: command.into(),
-            required: true,
-            timeout: None,
-            env: Default::default(),
-            access: Default::default(),
-            working_directory: None,
-            needs: Vec::new(),
-            reports: Vec::new(),
-            writes: Vec::new(),
-        }
+        GatePlan::new("test", command)
     }
 
     fn judges(command: &str, tree: Vec<(&'static str, &'static str)>, change: FileChange) -> bool {

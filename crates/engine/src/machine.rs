@@ -51,11 +51,13 @@ pub enum Rules {
     /// goes back to the author once when nobody can be asked. A run that was cancelled ends as
     /// cancelled, whatever becomes of its restore.
     V2,
+    /// A restore that fails is a reason of its own to end, not an internal error.
+    V3,
 }
 
 impl Rules {
     /// What new runs are under.
-    pub const CURRENT: Self = Self::V2;
+    pub const CURRENT: Self = Self::V3;
 
     /// Those of programs that did not record any.
     const fn first() -> Self {
@@ -69,6 +71,7 @@ impl From<Rules> for u32 {
         match rules {
             Rules::V1 => 1,
             Rules::V2 => 2,
+            Rules::V3 => 3,
         }
     }
 }
@@ -80,6 +83,7 @@ impl TryFrom<u32> for Rules {
         match number {
             1 => Ok(Self::V1),
             2 => Ok(Self::V2),
+            3 => Ok(Self::V3),
             other => Err(format!("{other} is not a set of rules that this program knows")),
         }
     }
@@ -591,8 +595,13 @@ impl State {
                 Event::RestoreFailed { .. },
             ) if self.by(Rules::V2) => Ok(Self::finish(StopReason::Cancelled)),
             (Phase::Restoring { .. }, Event::RestoreFailed { reason }) => {
-                Ok(Self::finish(StopReason::Internal {
-                    reason: format!("the last verified release could not be restored: {reason}"),
+                Ok(Self::finish(match self.by(Rules::V3) {
+                    true => StopReason::NotRestored { reason },
+                    false => StopReason::Internal {
+                        reason: format!(
+                            "the last verified release could not be restored: {reason}"
+                        ),
+                    },
                 }))
             }
             // What serves is not this run's to take back.

@@ -728,6 +728,28 @@ fn a_restore_that_fails_after_a_cancel_ends_by_the_rules_of_its_log() {
 }
 
 #[test]
+fn a_restore_that_fails_is_told_as_that_and_by_the_rules_of_its_log() {
+    for (rules, told) in [(Rules::V2, false), (Rules::V3, true)] {
+        let inputs = vec![
+            Event::Started,
+            Event::StagePassed,
+            Event::StagePassed,
+            Event::StageFailed(symptom(Stage::Smoke, 1)),
+            Event::RestoreFailed { reason: "no answer".into() },
+        ];
+        let Effect::Finish(stop) = last(RunSpec { rules, ..spec() }, inputs) else {
+            panic!("it goes on")
+        };
+        assert_eq!(
+            stop == StopReason::NotRestored { reason: "no answer".into() },
+            told,
+            "{stop:?}"
+        );
+        assert!(stop.to_string().ends_with("could not be restored: no answer"), "{stop}");
+    }
+}
+
+#[test]
 fn an_answer_that_was_turned_down_may_fit_the_next_tree() {
     // Refused on the first tree; on the one that another patch led to it is an answer like any.
     let applied = [proposed(2), approved(), Event::Applied { tree: tree(2) }];

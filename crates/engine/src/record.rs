@@ -11,10 +11,10 @@ use super::machine::{Effect, Input, RunSpec};
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// Not the JSON of a record, or a word in it that is not one of ours, such as a stage's name.
-    #[error("not a record of this form")]
+    #[error("unexpected format of the record")]
     Json(#[from] serde_json::Error),
     /// Written by a newer program.
-    #[error("version {0} of the record's form is not known to this program")]
+    #[error("unsupported record version {0}")]
     Version(u32),
 }
 

@@ -36,7 +36,7 @@ pub enum RecoverError {
     #[error("its audit log failed")]
     Audit(#[from] AuditError),
     /// Its log, as a run.
-    #[error("its audit log cannot be replayed")]
+    #[error("could not replay its audit log")]
     Replay(#[from] ReplayError),
     #[error("the repository failed")]
     Workspace(#[from] WorkspaceError),
@@ -52,10 +52,10 @@ pub enum RecoverError {
     #[error("the run is `{is}`, not `{wanted}`")]
     Another { is: String, wanted: String },
     /// The log names no commit.
-    #[error("its audit log names no commit to go back to")]
+    #[error("its audit log contains no commit to restore")]
     Base(#[from] InvalidId),
     /// Tracked files differ from both the run's commits and the branch.
-    #[error("the work tree holds changes that the run did not make")]
+    #[error("the work tree contains changes that the run did not make")]
     Foreign,
     /// Somebody has committed, or switched to another commit.
     #[error("HEAD is not at {}, the commit that the run started from", .base.short())]
@@ -141,7 +141,9 @@ pub async fn resume(
     }
     let (mut writer, records, torn) = Writer::resume(&folder.join(FILE_NAME), redact)?;
     if torn.is_some() {
-        done.push("cut a torn last record off the audit log (it is kept beside it)".into());
+        done.push(
+            "removed a truncated last record from the audit log (kept in a separate file)".into(),
+        );
     }
     let replayed = replay(&records)?;
     let mut state = replayed.state;
@@ -162,7 +164,7 @@ pub async fn resume(
             step(state, applied).map_err(|source| ReplayError::OutOfOrder { seq: 0, source })?;
         writer.append(&Actor::Machine, "intent", write_effect(&effect))?;
         state = next;
-        done.push(format!("the branch already was at {}", tip.short()));
+        done.push(format!("the branch was already at {}", tip.short()));
     }
     writer.append(&Actor::Machine, "run.resumed", json!({"did": done}))?;
     let attempts = attempts_of(&records);
@@ -186,7 +188,7 @@ fn put_judges_back(
     let paths: Vec<RepoPath> =
         paths.into_iter().flatten().filter_map(|path| RepoPath::new(path.as_str()?).ok()).collect();
     workspace.write_paths(&paths, tip)?;
-    Ok(Some(format!("put {} that gates judge by back as patched", files(&paths))))
+    Ok(Some(format!("restored the patched version of {} that gates judge by", files(&paths))))
 }
 
 fn record_error(source: super::record::RecordError) -> ReplayError {
@@ -205,7 +207,10 @@ pub async fn abandon(
     let mut done = Vec::new();
     let killed = greenloop_exec::kill_marked(run);
     if killed > 0 {
-        done.push(format!("killed {} it left behind", counted(killed, "process", "processes")));
+        done.push(format!(
+            "killed {} that it left behind",
+            counted(killed, "process", "processes")
+        ));
     }
     let path = folder.join(FILE_NAME);
     let (writer, records) = match Writer::resume(&path, redact()) {
@@ -240,7 +245,7 @@ pub async fn abandon(
                 }
                 let written = workspace.restore(&tip, &base)?;
                 if !written.is_empty() {
-                    done.push(format!("put {} of the work tree back", files(&written)));
+                    done.push(format!("restored {} in the work tree", files(&written)));
                 }
                 workspace.forget_fix(run)?;
             }
@@ -268,7 +273,7 @@ pub async fn abandon(
 /// Whoever moved HEAD went on from the files as they were, patches included: to put them back
 /// would undo what may be committed by now.
 fn left_as_they_are(from: &str) -> String {
-    format!("left the files of the work tree as they are, because HEAD is no longer at {from}")
+    format!("did not change the files of the work tree, because HEAD is no longer at {from}")
 }
 
 /// A run in a copy writes to the work tree only at its very end. Died in that, it has written
@@ -279,12 +284,12 @@ fn put_fix_back(workspace: &Workspace, run: RunId) -> Result<Option<String>, Rec
     };
     if !workspace.is_on_head(&fix.before)? {
         let left = left_as_they_are("the commit its fix was made on");
-        return Ok(Some(format!("{left}; greenloop heal --undo {run} takes the fix out")));
+        return Ok(Some(format!("{left}; `greenloop heal --undo {run}` removes the fix")));
     }
     match workspace.restore(&fix.after, &fix.before) {
         Ok(written) => {
             workspace.forget_fix(run)?;
-            Ok(Some(format!("put {} of the work tree back", files(&written))))
+            Ok(Some(format!("restored {} in the work tree", files(&written))))
         }
         // Somebody has gone on working: nothing of theirs is touched.
         Err(error) if matches!(error.kind, WorkspaceErrorKind::InTheWay { .. }) => {

@@ -50,7 +50,7 @@ pub struct Replayed {
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// The log itself is broken.
-    #[error("the audit log cannot be read")]
+    #[error("could not read the audit log")]
     Audit(#[from] AuditError),
     /// It died before `run.started`.
     #[error("the log has no run.started record, so the run did nothing yet")]
@@ -59,7 +59,7 @@ pub enum ReplayError {
     #[error("the log has inputs, but no run.started record")]
     NoStart,
     /// A record of another form.
-    #[error("record {seq} cannot be read")]
+    #[error("could not read record {seq}")]
     Record {
         seq: u64,
         #[source]
@@ -125,10 +125,12 @@ pub fn replay(records: &[Record]) -> Result<Replayed, ReplayError> {
                 let input = read_input(&record.data).map_err(at(record.seq))?;
                 let doing = pending.as_ref().and_then(|intent| intent.get("effect")?.as_str());
                 let spec = state.spec();
-                if let Some(what) = supporting::missing(&input.what, spec, doing, &since) {
-                    let why = format!("there is no record of {what} before it");
-                    unsupported.push(Unsupported { seq: record.seq, why });
-                }
+                let missing = supporting::missing(&input.what, spec, doing, &since)
+                    .map(|what| format!("there is no record of {what} before it"));
+                let contradicting = supporting::contradicting(&input.what, &since)
+                    .map(|what| format!("there is a record of {what} before it"));
+                let faults = missing.into_iter().chain(contradicting);
+                unsupported.extend(faults.map(|why| Unsupported { seq: record.seq, why }));
                 since.clear();
                 let (next, effect) = step(state, input)
                     .map_err(|source| ReplayError::OutOfOrder { seq: record.seq, source })?;
@@ -235,6 +237,21 @@ mod tests {
                 assert!(!replayed.unsupported.is_empty(), "{name} without {event}");
             }
         }
+    }
+
+    #[test]
+    fn a_heal_that_its_own_tests_speak_against_is_found() {
+        let mut records = records_of("healed");
+        let last = records.iter().rposition(|record| record.event == "stage.passed").unwrap();
+        let mut proof = records[last].clone();
+        proof.event = "gates.proof".to_owned();
+        proof.data = json!({"proven": false, "complaints": []});
+        records.insert(last, proof);
+        assert_eq!(replay(&records).unwrap().unsupported, []);
+        records[last].data["complaints"] = json!(["2 tests of the base commit no longer run"]);
+        let found = replay(&records).unwrap().unsupported;
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].why.contains("speak against"), "{found:?}");
     }
 
     #[test]

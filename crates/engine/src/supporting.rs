@@ -1,5 +1,5 @@
 //! The records that an input of the machine rests on: what a run may tell the machine only after
-//! it has recorded it. A log whose input stands without them was cut or made up.
+//! it has recorded it. A log whose input stands without them, or against them, was cut or made up.
 
 use serde_json::Value;
 
@@ -87,6 +87,17 @@ pub(super) fn missing(
         | Event::Broke { .. }
         | Event::Cancelled => None,
     }
+}
+
+/// The record among those `since` the machine's last decision that says otherwise than `what`; in
+/// words that follow "there is a record of".
+pub(super) fn contradicting(what: &Event, since: &[&Record]) -> Option<&'static str> {
+    let speaks_against = |record: &&Record| {
+        let complaints = record.data.get("complaints").and_then(Value::as_array);
+        record.event == "gates.proof" && complaints.is_some_and(|all| !all.is_empty())
+    };
+    (matches!(what, Event::StagePassed) && since.iter().any(speaks_against))
+        .then_some("tests that speak against the patch (gates.proof)")
 }
 
 struct Search<'r>(&'r [&'r Record]);

@@ -237,6 +237,11 @@ impl Block {
         }
     }
 
+    /// Whether it only says that something failed, and not what.
+    pub(super) fn is_trailer(&self) -> bool {
+        self.row.is_trailer() || self.hollow && !self.proven
+    }
+
     /// Its class.
     pub(super) fn class(&self) -> FailureClass {
         let rule = if self.proven {

@@ -96,6 +96,11 @@ pub(super) fn without_escapes(raw: &[u8]) -> String {
     }
 }
 
+/// A line as people read it: without escape sequences and control characters other than a tab.
+pub fn plain_text(line: &str) -> String {
+    without_escapes(line.as_bytes())
+}
+
 /// Appends the bytes without escape sequences and control characters to `out`.
 pub(super) fn strip(raw: &[u8], out: &mut Vec<u8>) {
     let plain = |b: &u8| *b == b'\t' || (0x20..0x7f).contains(b);

@@ -11,7 +11,8 @@ use super::lines::Lines;
 use super::location::locations;
 use super::noise::{begins_step, is_noise};
 use super::normalise::{digest, normalise};
-use super::redact::{KeyLine, KeyState, MARKER, Redactor};
+use super::redact::{KEY_MARKER, KeyLine, KeyState, Redactor};
+use super::repeats::pieces;
 use super::rule::Symptom;
 use super::rule_set::{Candidates, RuleSet};
 use super::select::{make_presentable, select};
@@ -116,11 +117,11 @@ impl Extractor {
         let failing_tests: BTreeSet<String> =
             tests.finish().iter().map(|name| redactor.redact(name).into_owned()).collect();
         // What only says that something failed hides what did: the lines before it tell more.
-        let known = blocks.iter().any(|block| !block.row().is_trailer());
-        let weak = blocks.iter().all(|block| block.score() < WEAK || block.row().is_trailer());
+        let known = blocks.iter().any(|block| !block.is_trailer());
+        let weak = blocks.iter().all(|block| block.score() < WEAK || block.is_trailer());
         let mut before: Vec<Line> = match trailers.is_empty() {
             false if weak => trailers.before(),
-            true if blocks.is_empty() => last_lines(recent.newest_first(), LAST_LINES),
+            true if blocks.is_empty() => within(last_lines(recent.newest_first()), LAST_LINES),
             _ => Vec::new(),
         };
         let mut excerpts = select(&blocks, lines, limits, redactor);
@@ -138,7 +139,8 @@ impl Extractor {
             before.retain(|line| !kept(line));
             let used: u64 = excerpts.iter().map(|e| e.end - e.start + 1).sum();
             let room = limits.lines.saturating_sub(usize::try_from(used).unwrap_or(usize::MAX));
-            excerpts.extend(as_excerpts(before.iter().rev().take(room), redactor));
+            let shown = without_repeats(&before);
+            excerpts.extend(as_excerpts(shown.iter().rev().take(room), redactor));
             excerpts.sort_by_key(|excerpt| excerpt.start);
         }
         let headline = match (blocks.first(), before.last()) {
@@ -234,11 +236,11 @@ fn is_flaky_suspect(known: Option<&Block>, blocks: &[Block]) -> bool {
 
 /// The last resort: the last lines that say anything, in the order of the log, of the step that
 /// they belong to.
-fn last_lines(newest_first: impl Iterator<Item = Line>, most: usize) -> Vec<Line> {
+fn last_lines(newest_first: impl Iterator<Item = Line>) -> Vec<Line> {
     let rules = RuleSet::get();
     let mut out: Vec<Line> = Vec::new();
     for line in newest_first {
-        if out.len() >= most || !out.is_empty() && begins_step(&line.text) {
+        if !out.is_empty() && begins_step(&line.text) {
             break;
         }
         let trails = || {
@@ -251,6 +253,42 @@ fn last_lines(newest_first: impl Iterator<Item = Line>, most: usize) -> Vec<Line
         out.push(line);
     }
     out.reverse();
+    out
+}
+
+/// The last of the lines, as many as are `most` without what they repeat.
+fn within(mut lines: Vec<Line>, most: usize) -> Vec<Line> {
+    let beyond = first_of_last(&lines, most);
+    lines.drain(..beyond);
+    lines
+}
+
+/// The index of the line from which on there are `most`, without what they repeat.
+fn first_of_last(lines: &[Line], most: usize) -> usize {
+    let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
+    let mut room = most;
+    let mut first = lines.len();
+    for piece in pieces(&texts).into_iter().rev() {
+        room = room.saturating_sub(usize::from(piece.note.is_some()));
+        first = piece.lines.end.saturating_sub(room).max(piece.lines.start);
+        room = room.saturating_sub(piece.lines.len());
+        if room == 0 {
+            break;
+        }
+    }
+    first
+}
+
+/// The lines without the middle of what they repeat: a line that says so has the number of the
+/// first that it stands for.
+fn without_repeats(lines: &[Line]) -> Vec<Line> {
+    let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
+    let mut out = Vec::new();
+    for piece in pieces(&texts) {
+        let next = lines.get(piece.lines.end).map_or(0, |line| line.no);
+        out.extend(lines.get(piece.lines).unwrap_or_default().iter().cloned());
+        out.extend(piece.note.map(|text| Line { no: next, text }));
+    }
     out
 }
 
@@ -295,8 +333,19 @@ struct Trailers {
 
 impl Trailers {
     fn add(&mut self, no: u64, recent: &RecentLines) {
+        if let Some(last) = self.line {
+            // A tool may say which step failed both before what the step printed and after it.
+            let between = recent.newest_first().filter(|line| last < line.no && line.no < no);
+            let near = no <= last + ONE_PLACE;
+            let lines = if near { last_lines(between) } else { Vec::new() };
+            let place = if self.last.is_empty() { &mut self.first } else { &mut self.last };
+            place.extend(lines);
+            let beyond = place.len().saturating_sub(RECENT);
+            place.drain(..beyond);
+        }
         if self.line.is_none_or(|last| no > last + ONE_PLACE) {
-            let lines = last_lines(recent.newest_first(), LAST_LINES);
+            let before = recent.newest_first().filter(|line| line.no < no);
+            let lines = last_lines(before);
             if self.first.is_empty() {
                 self.first = lines;
             } else {
@@ -310,18 +359,17 @@ impl Trailers {
         self.first.is_empty()
     }
 
-    fn before(mut self) -> Vec<Line> {
-        if !self.last.is_empty() {
-            let beyond = self.first.len().saturating_sub(FIRST_LINES);
-            self.first.drain(..beyond);
-            let next = self.last.first().map_or(0, |line| line.no);
-            self.first.retain(|line| line.no < next);
-            let room = LAST_LINES.saturating_sub(self.first.len());
-            let beyond = self.last.len().saturating_sub(room);
-            self.last.drain(..beyond);
+    fn before(self) -> Vec<Line> {
+        if self.last.is_empty() {
+            return within(self.first, LAST_LINES);
         }
-        self.first.append(&mut self.last);
-        self.first
+        let last = within(self.last, LAST_LINES);
+        let next = last.first().map_or(0, |line| line.no);
+        let mut first = within(self.first, FIRST_LINES);
+        first.retain(|line| line.no < next);
+        let room = LAST_LINES.saturating_sub(without_repeats(&first).len());
+        first.append(&mut within(last, room));
+        first
     }
 }
 
@@ -400,6 +448,8 @@ struct Scan {
     trailers: Trailers,
     /// Something was found that says more than that something failed.
     known: bool,
+    /// The same, before the block that is open.
+    known_before: bool,
     warning: Option<Warning>,
     key: KeyState,
     /// A line without its colours; kept for its memory only.
@@ -416,6 +466,7 @@ impl Scan {
             tests: TestNames::default(),
             trailers: Trailers::default(),
             known: false,
+            known_before: false,
             warning: None,
             key: KeyState::default(),
             plain: Vec::new(),
@@ -459,16 +510,17 @@ impl Scan {
                     return;
                 }
                 LineUse::Completes => {
-                    self.blocks.add(open);
                     self.recent.push(no, raw);
+                    self.add(open);
                     return;
                 }
-                LineUse::Rejected => self.blocks.add(open),
+                LineUse::Rejected => self.add(open),
             }
         }
         if let Some((row, soft)) = start {
             self.open = Block::start(row, line, soft, &mut self.tests);
             if let Some(block) = &mut self.open {
+                self.known_before = self.known;
                 self.known |= !row.is_trailer() && row.rule.score >= WEAK;
                 block.warned = row.is_exception()
                     && self.warning.as_ref().is_some_and(|warning| warning.no + 1 == no);
@@ -503,15 +555,28 @@ impl Scan {
 
     fn close(&mut self) {
         if let Some(open) = self.open.take() {
-            self.blocks.add(open);
+            self.add(open);
         }
+    }
+
+    /// A block that has ended. Only its last line may tell that it says no more than that something
+    /// failed.
+    fn add(&mut self, block: Block) {
+        if block.is_trailer() && !block.row().is_trailer() {
+            self.known = self.known_before;
+            if !self.known {
+                let first = block.first_line();
+                self.trailers.add(first, &self.recent);
+            }
+        }
+        self.blocks.add(block);
     }
 
     /// Lines of a private key never come further than this.
     fn without_key<'r>(&mut self, raw: &'r [u8]) -> &'r [u8] {
         match self.key.line(raw) {
             KeyLine::Outside => raw,
-            KeyLine::Begins | KeyLine::Inside => MARKER.as_bytes(),
+            KeyLine::Begins | KeyLine::Inside => KEY_MARKER.as_bytes(),
         }
     }
 }
@@ -637,6 +702,17 @@ mod tests {
             "##[error]Process completed with exit code 1.\n",
             "make[2]: *** [x.mk:8: a] Error 3\nmake[1]: *** [x.mk:3: b] Error 2\nmake: *** [c] Error 2\n",
             "exit status 1\n",
+            "*** Error code 3\n\nStop.\nmake: stopped in /x\n",
+            "Script ./tool handling the check event returned with error code 3\n",
+            "scons: *** [a.bin] Error 3\nscons: building terminated because of errors.\n",
+            "py311: exit 3 (0.05 seconds) /x> ./tool pid=12\n  py311: FAIL code 3 (0.30 seconds)\n  evaluation failed :( (0.40 seconds)\n",
+            "\u{2716} lint-staged failed\nhusky - pre-commit script failed (code 1)\n",
+            "[ERROR] Command execution failed.\norg.apache.commons.exec.ExecuteException: Process exited with an error: 3 (Exit value: 3)\n[INFO] BUILD FAILURE\n",
+            "parallel: This job failed:\n./tool a\n",
+            "xargs: ./tool: exited with status 255; aborting\n",
+            "** (exit) 3\n",
+            "a-1 exited with code 3\nAborting on container exit...\n",
+            "Traceback (most recent call last):\n  File \"/x/build.py\", line 3, in <module>\n    subprocess.run([\"./tool\"], check=True)\nsubprocess.CalledProcessError: Command '['./tool']' returned non-zero exit status 3.\n",
             "npm ERR! code ELIFECYCLE\nnpm ERR! errno 1\nnpm ERR! Test failed.  See above for more details.\n",
         ];
         let causes = [
@@ -654,6 +730,30 @@ mod tests {
         }
         let again = |counter: u32| of(&format!("ledger off by {counter}\n{}", trailers[0]));
         assert_eq!(again(3).fingerprint, again(41).fingerprint);
+    }
+
+    #[test]
+    fn what_stands_between_two_trailers_is_the_headline() {
+        for log in [
+            "[1/3] Generating a.bin\nFAILED: a.bin\n/usr/bin/tool --in a\ntool: row 17 has no ledger\nninja: build stopped: subcommand failed.\n",
+            "make[1]: *** [a.mk:3: a] Error 1\nrow 17 has no ledger\nmake: *** [Makefile:2: all] Error 2\n",
+        ] {
+            assert!(of(log).headline.ends_with("row 17 has no ledger"), "{:?}", of(log));
+        }
+    }
+
+    #[test]
+    fn what_a_script_says_at_every_poll_is_shown_once() {
+        let polls: String =
+            (0..33).map(|n| format!("waiting for the service, try {n} of 40\n")).collect();
+        let found = of(&format!("starting\nlistening on 9000\n{polls}gave up\n"));
+        let shown: Vec<(u64, u64, &str)> =
+            found.excerpts.iter().map(|e| (e.start, e.end, e.text.as_str())).collect();
+        let first = "starting\nlistening on 9000\nwaiting for the service, try 0 of 40\n\
+                     … 31 more lines like this one; the last:";
+        let last = "waiting for the service, try 32 of 40\ngave up";
+        assert_eq!(shown, [(1, 4, first), (35, 36, last)]);
+        assert_eq!((found.lines, found.headline.as_str()), (36, "gave up"));
     }
 
     #[test]

@@ -37,6 +37,7 @@ mod normalise;
 mod opening;
 mod patterns;
 mod redact;
+mod repeats;
 mod rule;
 mod rule_set;
 mod select;
@@ -51,12 +52,16 @@ mod fixtures;
 #[cfg(test)]
 mod labelled_tests;
 
+pub use clean::plain_text;
 pub use code::{CodeLimits, read_code};
 pub use explain::explain_json;
 pub use extractor::{Extraction, Extractor, extract};
 pub use limits::ExtractLimits;
 pub use normalise::{fingerprint, normalise};
-pub use redact::{LineRedactor, MARKER, Redactor, SecretValue, credentials, sensitive_parts};
+pub use redact::{
+    LineRedactor, MARKER, Redactor, SecretValue, credentials, last_check, sensitive_parts, tokens,
+};
+pub use repeats::condense_repeats;
 pub use rule_set::is_diagnostic;
 pub use test_run::{
     Comparison, Knowledge, Outcome, ReportError, Source, TestReader, TestResult, TestRun,

@@ -81,6 +81,21 @@ static VOLATILE: [(Guarded, &str); 17] = [
 /// durations, addresses, hashes, identifiers, temporary paths, sizes, percentages, counters and
 /// line numbers. Names, messages and statuses stay.
 pub fn normalise(line: &str) -> String {
+    numbers_and_hashes(&marked(line))
+}
+
+/// The line without escape sequences, CI prefixes, times, durations, addresses, temporary paths,
+/// sizes and percentages; other numbers stay.
+pub(super) fn without_volatile(line: &str) -> String {
+    let mut text = marked(line);
+    text.retain(|char| char != KEPT);
+    text
+}
+
+/// What a row of the table puts before a number that stays.
+const KEPT: char = '\u{1}';
+
+fn marked(line: &str) -> String {
     let mut text = Line::new(0, line.as_bytes()).text;
     for (guarded, by) in &VOLATILE {
         let lower = text.to_ascii_lowercase();
@@ -89,7 +104,17 @@ pub fn normalise(line: &str) -> String {
             text = String::from_utf8_lossy(&bytes).into_owned();
         }
     }
-    numbers_and_hashes(&text)
+    text
+}
+
+/// Whether a word is a number, looks like a digest or like an identifier that was made up.
+pub(super) fn is_identifier(word: &str) -> bool {
+    let digits = word.bytes().filter(u8::is_ascii_digit).count();
+    let hex = word.bytes().all(|b| b.is_ascii_hexdigit());
+    // One sign for both: a digest may happen to have no letter in it.
+    digits == word.len()
+        || hex && word.len() >= 7 && digits > 0
+        || word.len() >= 20 && digits >= 4 && word.bytes().any(|b| b.is_ascii_alphabetic())
 }
 
 /// Puts `#` for numbers that stand alone and for words that look like digests, and one
@@ -102,13 +127,7 @@ fn numbers_and_hashes(text: &str) -> String {
         if word.is_empty() {
             return;
         }
-        let digits = word.bytes().filter(u8::is_ascii_digit).count();
-        let hex = word.bytes().all(|b| b.is_ascii_hexdigit());
-        // One sign for both: a digest may happen to have no letter in it.
-        if digits == word.len()
-            || hex && word.len() >= 7 && digits > 0
-            || word.len() >= 20 && digits >= 4 && word.bytes().any(|b| b.is_ascii_alphabetic())
-        {
+        if is_identifier(word) {
             out.push('#');
         } else {
             out.push_str(word);
@@ -118,8 +137,7 @@ fn numbers_and_hashes(text: &str) -> String {
     let mut kept = false;
     for char in text.trim().chars() {
         match char {
-            // What a row of the table marked to be kept.
-            '\u{1}' => kept = true,
+            KEPT => kept = true,
             char if char.is_ascii_alphanumeric() || char == '_' => {
                 if kept && char.is_ascii_digit() {
                     flush(&mut word, &mut out);

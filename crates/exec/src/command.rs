@@ -1,24 +1,34 @@
 //! One command, from its start until nothing of it is left.
 
 use std::ffi::OsString;
-use std::io::Read as _;
-use std::os::fd::AsFd as _;
+use std::io::{IoSliceMut, Read as _};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recv, recvmsg};
 use rustix::process::Signal;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Interest, Lines,
+};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf, pipe};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Marker;
+use super::listener::Listener;
 use super::process_table::{Family, Terminal, signal_group, signal_strays};
-use super::sandbox::{Confinement, Guard, LAUNCHER, Report, TERMINATE, cgroup};
-use greenloop_model::Exit;
+use super::program::{Invocation, Program};
+use super::sandbox::{
+    Confinement, Container, ContainerEnd, ContainerJob, Guard, LAUNCHER, PROXY_SOCKET, Proxy,
+    Report, TERMINATE, cgroup,
+};
+use super::withheld::withheld;
+use greenloop_model::{Exit, HostPattern, Network};
 
 /// From the polite signal to the one that cannot be refused.
 const GRACE: Duration = Duration::from_secs(2);
@@ -32,17 +42,19 @@ const GIVE_UP: Duration = Duration::from_secs(3);
 /// How often it is looked at whether a command is stopped at the terminal; ended at the second
 /// look that finds it so.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long a command writes nothing before `output` is told.
+const QUIET: Duration = Duration::from_millis(200);
+/// How long the launcher may take to say where the command's proxy is.
+const PROXY_READY: Duration = Duration::from_secs(20);
+/// What the kernel kills a process for that the launcher had not measured yet.
+const MEMORY: &str = "its limit of memory";
+/// How a descriptor is received. Elsewhere than on Linux, no launcher hands one over.
+#[cfg(target_os = "linux")]
+const CLOSED_AT_EXEC: RecvFlags = RecvFlags::CMSG_CLOEXEC;
+#[cfg(not(target_os = "linux"))]
+const CLOSED_AT_EXEC: RecvFlags = RecvFlags::empty();
 /// Bytes read at once.
 const CHUNK: usize = 64 * 1024;
-
-/// What to start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Program {
-    /// A line for `sh -c`.
-    Shell(String),
-    /// A program and its arguments, found as the operating system finds them.
-    Argv(Vec<OsString>),
-}
 
 /// A command.
 #[derive(Debug, Clone)]
@@ -60,6 +72,19 @@ pub struct Command {
     pub marker: Marker,
     /// Its sandbox. With one, the command inherits only what its sandbox lets through.
     pub confinement: Option<Confinement>,
+}
+
+impl Command {
+    fn invocation(&self) -> Invocation<'_> {
+        Invocation {
+            program: &self.program,
+            cwd: &self.cwd,
+            env: &self.env,
+            env_remove: &self.env_remove,
+            timeout: self.timeout,
+            marker: &self.marker,
+        }
+    }
 }
 
 /// How a command ended.
@@ -81,6 +106,25 @@ pub struct Outcome {
     pub exceeded: Option<String>,
     /// Files of git that it changed although it must not, and that were put back.
     pub put_back: Vec<PathBuf>,
+    /// `host:port` of what its proxy refused.
+    pub refused_hosts: Vec<String>,
+}
+
+impl Outcome {
+    /// Of a command that nobody started.
+    pub fn nothing() -> Self {
+        Self {
+            exit: Exit::NotStarted(String::new()),
+            duration: Duration::ZERO,
+            output_bytes: 0,
+            cancelled: false,
+            leftovers: 0,
+            waits_for_input: false,
+            exceeded: None,
+            put_back: Vec::new(),
+            refused_hosts: Vec::new(),
+        }
+    }
 }
 
 /// Where the command stands; says when to wake up if nothing happens before.
@@ -186,7 +230,8 @@ impl Launcher {
 }
 
 /// Runs `command` to its end, handing each piece of its output (both streams, interleaved as
-/// they were written) to `output`, which holds the command back by taking its time. The input is
+/// they were written) to `output`, which holds the command back by taking its time; no bytes at all say that nothing
+/// has come for a while. The input is
 /// empty; a command that is stopped for using the terminal of this process all the same is ended.
 /// On a timeout or a cancel the whole group gets SIGTERM, two seconds, then SIGKILL.
 pub async fn run(
@@ -198,26 +243,29 @@ pub async fn run(
     let not_started = |reason: String, cancelled| Outcome {
         exit: Exit::NotStarted(reason),
         duration: started.elapsed(),
-        output_bytes: 0,
         cancelled,
-        leftovers: 0,
-        waits_for_input: false,
-        exceeded: None,
-        put_back: Vec::new(),
+        ..Outcome::nothing()
     };
     if cancel.is_cancelled() {
-        return not_started("the run was cancelled first".to_owned(), true);
+        return not_started("the run was cancelled before it started".to_owned(), true);
+    }
+    if let Some(job) = command
+        .confinement
+        .as_ref()
+        .and_then(|it| it.sandbox.container_job(command.invocation(), &it.grant))
+    {
+        return run_in_container(job, started, output, cancel).await;
     }
     let guard = match &command.confinement {
         Some(confinement) => Guard::new(confinement.sandbox.guarded()),
         None => Guard::new(&[]),
     };
-    let (mut child, mut pipe, launcher) = match start(command).await {
-        Ok(running) => running,
+    let (mut child, mut pipe, launcher, proxy) = match start(command).await {
+        Ok(Started { child, output, launcher, proxy }) => (child, output, launcher, proxy),
         Err(reason) => return not_started(reason, false),
     };
     let Some(leader) = child.id() else {
-        return not_started("it was gone before it could be watched".to_owned(), false);
+        return not_started("it ended before it could be monitored".to_owned(), false);
     };
     let family = Family { group: leader.cast_signed(), entry: command.marker.step_entry() };
     let mut running = Running { family, armed: true, launcher };
@@ -237,6 +285,7 @@ pub async fn run(
     let mut first_output = Vec::new();
     let mut last = None;
     let mut buffer = vec![0u8; CHUNK];
+    let mut quiet = None;
     while open || status.is_none() {
         let wake = phase.wake();
         let is_running = matches!(phase, Phase::Running { .. });
@@ -251,6 +300,7 @@ pub async fn run(
                         first_output.truncate(CHUNK);
                     }
                     output(&buffer[..length]);
+                    quiet = Some(Instant::now() + QUIET);
                     if let Phase::Draining { idle, .. } = &mut phase {
                         *idle = Instant::now() + IDLE;
                     }
@@ -293,6 +343,10 @@ pub async fn run(
                 }
                 stopped_before = stopped;
             },
+            () = sleep_until(quiet), if quiet.is_some() => {
+                quiet = None;
+                output(&[]);
+            },
             () = sleep_until(wake), if wake.is_some() => match phase {
                 Phase::Running { .. } => {
                     timed_out = true;
@@ -325,7 +379,7 @@ pub async fn run(
     // What the launcher could not end, and everything where there is none.
     let swept = sweep(&running.family).await;
     running.armed = false;
-    let (leftovers, exceeded) = match last {
+    let (leftovers, mut exceeded) = match last {
         Some((leftovers, exceeded)) => (leftovers, exceeded),
         None if running.launcher.is_some() => (0, None),
         None => (swept, None),
@@ -333,7 +387,14 @@ pub async fn run(
     let _reaped = tokio::time::timeout(GIVE_UP, child.wait()).await;
     if running.launcher.is_some() {
         let group = command.marker.step();
-        let _removed = tokio::task::spawn_blocking(move || cgroup::leave(&group)).await;
+        let left = tokio::task::spawn_blocking(move || {
+            let killed = cgroup::ran_out_of_memory(&group);
+            cgroup::leave(&group);
+            killed
+        });
+        if exceeded.is_none() && left.await.unwrap_or(false) {
+            exceeded = Some(MEMORY.to_owned());
+        }
     }
     let exit = match (timed_out, command.timeout, status) {
         _ if failed.is_some() => Exit::NotStarted(failed.unwrap_or_default()),
@@ -354,7 +415,30 @@ pub async fn run(
         waits_for_input,
         exceeded,
         put_back: guard.restore(),
+        refused_hosts: proxy.map(|proxy| proxy.refused()).unwrap_or_default(),
     }
+}
+
+/// The same in a container.
+async fn run_in_container(
+    job: Result<(Container, ContainerJob), String>,
+    started: Instant,
+    output: &mut (dyn FnMut(&[u8]) + Send),
+    cancel: &CancellationToken,
+) -> Outcome {
+    let (Container(engine), job) = match job {
+        Ok(job) => job,
+        Err(why) => return Outcome { exit: Exit::NotStarted(why), ..Outcome::nothing() },
+    };
+    let listener = Listener::new(output);
+    let mut heard = |bytes: &[u8]| listener.hear(bytes);
+    let ContainerEnd { exit, cancelled, exceeded } = tokio::select! {
+        biased;
+        end = engine.run(job, &mut heard, cancel) => end,
+        never = listener.tell_quiet(QUIET) => match never {},
+    };
+    let (duration, output_bytes) = (started.elapsed(), listener.bytes());
+    Outcome { exit, duration, output_bytes, cancelled, exceeded, ..Outcome::nothing() }
 }
 
 /// What the launcher, or bubblewrap, has said instead of starting the command.
@@ -400,21 +484,34 @@ async fn sweep(family: &Family) -> usize {
     tokio::task::spawn_blocking(move || family.kill()).await.unwrap_or(0)
 }
 
+/// What was started.
+struct Started {
+    child: tokio::process::Child,
+    output: pipe::Receiver,
+    launcher: Option<Launcher>,
+    /// Serves as long as it is held.
+    proxy: Option<Proxy>,
+}
+
 /// Starts it with one pipe for both outputs, so that they interleave as they were written.
-async fn start(
-    command: &Command,
-) -> Result<(tokio::process::Child, pipe::Receiver, Option<Launcher>), String> {
+async fn start(command: &Command) -> Result<Started, String> {
     if !command.cwd.is_dir() {
-        return Err(format!("there is no folder {}", command.cwd.display()));
+        return Err(format!("the folder {} does not exist", command.cwd.display()));
     }
     let pipes = || -> std::io::Result<_> {
         let (reader, writer) = std::io::pipe()?;
         Ok((pipe::Receiver::from_owned_fd(reader.into())?, writer.try_clone()?, writer))
     };
-    let (reader, stdout, stderr) = pipes().map_err(|e| format!("no pipe for its output: {e}"))?;
+    let (reader, stdout, stderr) = pipes().map_err(|e| {
+        format!(
+            "could not create a pipe for its \
+        output: {e}"
+        )
+    })?;
     let sandbox = command.confinement.as_ref().map(|it| (&it.sandbox, &it.grant));
-    let launched = sandbox
-        .and_then(|(sandbox, grant)| Some((sandbox.launcher()?, sandbox.request(command, grant))));
+    let launched = sandbox.and_then(|(sandbox, grant)| {
+        Some((sandbox.launcher()?, sandbox.request(command.invocation(), grant)))
+    });
     let (name, mut process) = match &launched {
         Some((launcher, _)) => {
             let mut process = tokio::process::Command::new(launcher);
@@ -440,10 +537,13 @@ async fn start(
         None => {
             match sandbox {
                 Some((sandbox, grant)) => {
-                    process.env_clear().envs(sandbox.environment(command, grant));
+                    process.env_clear().envs(sandbox.environment(command.invocation(), grant));
                 }
                 None => {
                     for variable in &command.env_remove {
+                        process.env_remove(variable);
+                    }
+                    for variable in withheld() {
                         process.env_remove(variable);
                     }
                     process
@@ -459,18 +559,59 @@ async fn start(
     // holds them, and the end of output can be seen.
     let child = process.spawn().map_err(|e| format!("{name}: {e}"))?;
     drop(process);
-    let launcher = match socket {
-        Some((socket, request)) => {
-            let (reports, mut words) = socket.into_split();
-            let bytes = request.to_bytes().map_err(|e| format!("the sandbox's request: {e}"))?;
-            // A launcher that is gone already is seen by what it reports: nothing.
-            let _gone = words.write_all(&bytes).await;
-            let reports = BufReader::new(reports).lines();
-            Some(Launcher { reports, words: Some(words), started: false })
-        }
+    let Some((mut socket, request)) = socket else {
+        return Ok(Started { child, output: reader, launcher: None, proxy: None });
+    };
+    let bytes = request.to_bytes().map_err(|e| format!("the sandbox's request: {e}"))?;
+    // A launcher that is gone already is seen by what it reports: nothing.
+    let _gone = socket.write_all(&bytes).await;
+    let hosts = match command.confinement.as_ref().map(|it| &it.grant.network) {
+        Some(Network::Hosts(hosts)) => Some(hosts.clone()),
+        Some(Network::None | Network::All) | None => None,
+    };
+    let proxy = match hosts {
+        Some(hosts) => proxy_of(&socket, hosts).await?,
         None => None,
     };
-    Ok((child, reader, launcher))
+    let (reports, words) = socket.into_split();
+    let reports = BufReader::new(reports).lines();
+    let launcher = Some(Launcher { reports, words: Some(words), started: false });
+    Ok(Started { child, output: reader, launcher, proxy })
+}
+
+/// Serves the socket that the launcher hands over. `None` when it hands over none: it reports why.
+async fn proxy_of(launcher: &UnixStream, hosts: Vec<HostPattern>) -> Result<Option<Proxy>, String> {
+    let failed = |e: std::io::Error| format!("the sandbox's proxy: {e}");
+    let handed_over = async {
+        loop {
+            launcher.readable().await?;
+            match launcher.try_io(Interest::READABLE, || handed_over(launcher)) {
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                outcome => return outcome,
+            }
+        }
+    };
+    let socket = tokio::time::timeout(PROXY_READY, handed_over)
+        .await
+        .map_err(|late| failed(late.into()))?
+        .map_err(failed)?;
+    socket.map(|socket| Proxy::serve(socket, hosts)).transpose().map_err(failed)
+}
+
+/// The descriptor at the beginning of what the launcher says, where there is one.
+fn handed_over(launcher: &UnixStream) -> std::io::Result<Option<OwnedFd>> {
+    let mut first = [0];
+    let (_, read) = recv(launcher, &mut first[..], RecvFlags::PEEK)?;
+    if read == 0 || first[0] != PROXY_SOCKET {
+        return Ok(None);
+    }
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    recvmsg(launcher, &mut [IoSliceMut::new(&mut first)], &mut ancillary, CLOSED_AT_EXEC)?;
+    Ok(ancillary.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    }))
 }
 
 fn plain(program: &Program) -> Result<(String, tokio::process::Command), String> {

@@ -26,14 +26,19 @@
 //! - Processes in uninterruptible sleep, which the kernel does not kill; they are given up on.
 
 mod command;
+mod listener;
 mod marker;
 mod process_table;
+mod program;
 pub mod sandbox;
 mod sys;
 #[cfg(test)]
 mod tests;
+mod withheld;
 
-pub use command::{Command, Outcome, Program, run};
+pub use command::{Command, Outcome, run};
 pub use marker::{Marker, RUN_VARIABLE, STEP_VARIABLE};
 pub use process_table::{ProcessIdentity, children_marked, kill_entry, kill_marked, signal_group};
+pub use program::Program;
 pub use sys::hide_credentials;
+pub use withheld::withhold;

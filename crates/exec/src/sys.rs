@@ -3,61 +3,22 @@
 #![expect(unsafe_code, reason = "what lives here cannot be had from safe wrappers")]
 
 use std::ffi::{CStr, OsStr, OsString};
-use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command};
 
 use crate::sandbox::{holds_credentials, is_credential};
 
-/// The version of Landlock's interface that the kernel has; 0 for none.
-pub(crate) fn landlock_version() -> u32 {
-    const VERSION: libc::c_uint = 1;
-    // SAFETY: with this flag the call takes no attributes and returns a number.
-    let version = unsafe {
-        libc::syscall(
-            libc::SYS_landlock_create_ruleset,
-            std::ptr::null::<libc::c_void>(),
-            0usize,
-            VERSION,
-        )
-    };
-    u32::try_from(version).unwrap_or(0)
-}
-
-/// Starts `command` after `confine` has run in the child.
-///
-/// The caller has one thread: no lock is held by another one at the fork, so that `confine` may
-/// allocate.
-pub(crate) fn spawn_confined(
-    mut command: Command,
-    confine: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
-) -> io::Result<Child> {
-    // SAFETY: the launcher is single-threaded, see above.
-    unsafe { command.pre_exec(confine) };
-    command.spawn()
-}
-
-/// Marks every descriptor but the three standard ones to be closed at the next exec.
-pub(crate) fn close_others_at_exec() -> io::Result<()> {
-    // SAFETY: it only sets a flag of descriptors.
-    let done =
-        unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
-    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// Sends `signal` to every process that this one may signal, itself and process 1 excepted.
-pub(crate) fn signal_all(signal: rustix::process::Signal) {
-    // SAFETY: no memory is involved.
-    unsafe { libc::kill(-1, signal.as_raw()) };
-}
+#[cfg(target_os = "linux")]
+pub(crate) use linux::{close_others_at_exec, landlock_version, signal_all, spawn_confined};
 
 /// Takes the variables that hold credentials out of the memory that `/proc/PID/environ` shows, and
-/// keeps other processes of the user from reading this one's memory. The variables themselves
-/// stay. To be called before the first thread starts.
+/// keeps other processes of the user from reading this one's memory (elsewhere than on Linux, the
+/// system does). The variables themselves stay. To be called before the first thread starts.
 pub fn hide_credentials() {
-    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-    let _kernel_refuses = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        let _kernel_refuses = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
     let hidden: Vec<(OsString, OsString)> = std::env::vars_os()
         .filter(|(name, value)| is_credential(&name.to_string_lossy()) || holds_credentials(value))
         .collect();
@@ -92,5 +53,56 @@ unsafe fn wipe(name: &OsStr) {
             }
             entry = entry.add(1);
         }
+    }
+}
+
+/// What levels A and B need.
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::io;
+    use std::os::unix::process::CommandExt as _;
+    use std::process::{Child, Command};
+
+    /// The version of Landlock's interface that the kernel has; 0 for none.
+    pub(crate) fn landlock_version() -> u32 {
+        const VERSION: libc::c_uint = 1;
+        // SAFETY: with this flag the call takes no attributes and returns a number.
+        let version = unsafe {
+            libc::syscall(
+                libc::SYS_landlock_create_ruleset,
+                std::ptr::null::<libc::c_void>(),
+                0usize,
+                VERSION,
+            )
+        };
+        u32::try_from(version).unwrap_or(0)
+    }
+
+    /// Starts `command` after `confine` has run in the child.
+    ///
+    /// The caller has one thread: no lock is held by another one at the fork, so that `confine` may
+    /// allocate.
+    pub(crate) fn spawn_confined(
+        mut command: Command,
+        confine: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
+    ) -> io::Result<Child> {
+        // SAFETY: the launcher is single-threaded, see above.
+        unsafe { command.pre_exec(confine) };
+        command.spawn()
+    }
+
+    /// Marks every descriptor but the three standard ones to be closed at the next exec.
+    pub(crate) fn close_others_at_exec() -> io::Result<()> {
+        // SAFETY: it only sets a flag of descriptors.
+        let done = unsafe {
+            libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)
+        };
+        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
+    /// Sends `signal` to every process that this one may signal, itself and process 1 excepted.
+    pub(crate) fn signal_all(signal: rustix::process::Signal) {
+        // SAFETY: no memory is involved.
+        unsafe { libc::kill(-1, signal.as_raw()) };
     }
 }

@@ -54,6 +54,25 @@ async fn both_outputs_interleave_and_need_not_be_text() {
 }
 
 #[tokio::test]
+async fn a_command_that_is_quiet_is_reported_by_no_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let seen = folder.path().join("seen");
+    let line = format!("printf a; until [ -e {} ]; do sleep 0.05; done; printf b", seen.display());
+    let mut written = Vec::new();
+    let mut output = |bytes: &[u8]| {
+        if bytes.is_empty() {
+            std::fs::write(&seen, "").unwrap();
+        }
+        written.push(bytes.to_vec());
+    };
+    let command =
+        Command { timeout: Some(Duration::from_secs(120)), ..shell(&line, RunId::generate()) };
+    let outcome = run(&command, &mut output, &CancellationToken::new()).await;
+    assert_eq!(outcome.exit, Exit::Code(0));
+    assert_eq!(written, [b"a".to_vec(), Vec::new(), b"b".to_vec()]);
+}
+
+#[tokio::test]
 async fn what_cannot_start_says_why() {
     let run_id = RunId::generate();
     let missing =

@@ -5,7 +5,10 @@
 //! that it was not made for; this machine is never spoken to through a proxy; what is read is
 //! bounded.
 
+mod last_check;
 pub mod retry;
+
+pub use last_check::checked;
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -15,7 +18,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use url::{Host, Url};
 
-use crate::retry::{BackoffBuilder as _, ExponentialBuilder, delay, retry_after};
+use crate::retry::{BackoffBuilder as _, ExponentialBuilder, delay, longest_in_all, retry_after};
 
 /// For a connection, TLS included.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -77,7 +80,7 @@ pub enum HttpError {
     #[error("no answer within {} s", WHOLE.as_secs())]
     Late,
     /// The body is longer than anything that is expected.
-    #[error("an answer of more than {} MiB", LONGEST >> 20)]
+    #[error("the answer is larger than {} MiB", LONGEST >> 20)]
     TooLong,
 }
 
@@ -111,7 +114,7 @@ impl HttpClients {
     }
 
     /// Sends until there is an answer other than 429 and 5xx, or `retry` is at its end; then the
-    /// last answer is what there is.
+    /// last answer is what there is. So is one that asks for more time than all retries may take.
     pub async fn send(
         &self,
         request: &Outgoing,
@@ -130,6 +133,15 @@ impl HttpClients {
                 Err(HttpError::Connection(_) | HttpError::Late) => None,
                 Ok(_) | Err(HttpError::TooLong) => return answer,
             };
+            if let Some(asked) = asked.filter(|asked| *asked > longest_in_all(retry)) {
+                let (host, seconds) = (request.url.host_str(), asked.as_secs());
+                tracing::warn!(
+                    host,
+                    seconds,
+                    "not waited for: the server asks for too long a wait"
+                );
+                return answer;
+            }
             let Some(next) = delays.next() else { return answer };
             tokio::time::sleep(delay(next, asked)).await;
         }
@@ -217,6 +229,41 @@ mod tests {
         ] {
             let url = Url::parse(url).unwrap();
             assert_eq!((is_loopback(&url), is_private(&url)), (loopback, private), "{url}");
+        }
+    }
+
+    /// The status of the last answer of a server that refuses its first request with this
+    /// `Retry-After`.
+    async fn last_status(asks: &str) -> u16 {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let answering = async {
+            for status in ["429 X", "200 OK"] {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _head = stream.read(&mut [0; 4096]).await.unwrap();
+                let answer = format!(
+                    "HTTP/1.1 {status}\r\nretry-after: {asks}\r\ncontent-length: 0\r\n\
+                     connection: close\r\n\r\n"
+                );
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+            std::future::pending::<()>().await;
+        };
+        let (clients, request) = (HttpClients::default(), Outgoing::new(Method::GET, url));
+        let retry = retry::backoff(Duration::from_millis(1), Duration::from_millis(2));
+        tokio::select! {
+            answer = clients.send(&request, retry.with_max_times(2)) => {
+                answer.unwrap().status.as_u16()
+            }
+            () = answering => unreachable!(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_asks_for_more_than_all_retries_is_not_waited_for() {
+        for (asks, expect) in [("0", 200), ("121", 429), ("3600", 429)] {
+            assert_eq!(last_status(asks).await, expect, "{asks}");
         }
     }
 

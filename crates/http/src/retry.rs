@@ -5,8 +5,8 @@ use std::time::Duration;
 pub use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder, Retryable};
 use http::HeaderMap;
 
-/// The longest wait that a server may ask for: a deployment waits for it.
-const LONGEST: Duration = Duration::from_secs(60);
+/// The longest pause before a retry, whatever the server asks for: a deployment waits for it.
+pub const LONGEST: Duration = Duration::from_secs(60);
 
 /// For a request to a service: four retries in about ten seconds.
 pub const RETRY: ExponentialBuilder =
@@ -34,7 +34,13 @@ pub fn nth_delay(first: Duration, longest: Duration, n: u32) -> Duration {
 /// `delay`, or what the server asked for, up to a minute. A little is added even then: the others
 /// were told the same second.
 pub fn delay(delay: Duration, asked: Option<Duration>) -> Duration {
-    asked.map_or(delay, |asked| (asked + delay.mul_f64(0.1)).min(LONGEST))
+    asked.map_or(delay, |asked| asked.saturating_add(delay.mul_f64(0.1)).min(LONGEST))
+}
+
+/// How long all pauses of a policy together may be; of one without an end, those of an hour.
+pub(crate) fn longest_in_all(retry: ExponentialBuilder) -> Duration {
+    const MOST: usize = 60;
+    retry.build().take(MOST).map(|_delay| LONGEST).sum()
 }
 
 /// What the response asks for: `retry-after-ms`, or `retry-after` in seconds or as a date.
@@ -103,5 +109,6 @@ mod tests {
         assert_eq!(delay(second, None), second);
         assert_eq!(delay(second, Some(5 * second)), Duration::from_millis(5_100));
         assert_eq!(delay(second, Some(3_600 * second)), 60 * second);
+        assert_eq!(delay(second, Some(Duration::MAX)), 60 * second);
     }
 }

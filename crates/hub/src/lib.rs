@@ -7,8 +7,11 @@
 //! ([`worker`]) have done to its branch.
 
 pub mod api;
+mod badge;
 pub mod dashboard;
+pub mod graph_report;
 pub mod merge_queue;
+pub mod notify;
 pub mod retention;
 pub mod server;
 pub mod store;

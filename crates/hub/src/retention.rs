@@ -39,12 +39,12 @@ pub async fn purge(store: TaskStore, keep: Retention, every: Duration, end: Canc
             Ok(purged) => {
                 failing = false;
                 for (table, rows) in purged {
-                    tracing::info!(table, rows, "kept for long enough, and deleted");
+                    tracing::info!(table, rows, "deleted after the retention period");
                 }
             }
             Err(error) => {
                 if !failing {
-                    tracing::warn!(error = error_chain(&error), "old records cannot be deleted");
+                    tracing::warn!(error = error_chain(&error), "could not delete old records");
                 }
                 failing = true;
             }
@@ -91,7 +91,7 @@ pub async fn branches(store: TaskStore, plan: BranchPlan, end: CancellationToken
                 Err(error) => {
                     tracing::warn!(
                         error = error_chain(&error),
-                        "branches of tasks cannot be looked up"
+                        "could not look up branches of tasks"
                     );
                     break;
                 }
@@ -115,7 +115,7 @@ async fn some_branches(
         match delete(plan, &url, &spent, end).await {
             Ok(gone) => store.branches_gone(&gone).await?,
             // They are looked at again when the hold is over.
-            Err(error) => tracing::warn!(error = error_chain(&error), "branches were not deleted"),
+            Err(error) => tracing::warn!(error = error_chain(&error), "could not delete branches"),
         }
     }
     Ok(taken)
@@ -151,16 +151,21 @@ async fn delete(
             // It is looked at again for the sake of the other one.
             Deletion::Gone | Deletion::Moved if conflicts.contains(&lease) => {}
             Deletion::Gone => {
-                tracing::info!(branch, "the branch of a task that ended was deleted");
+                tracing::info!(branch, "deleted the branch of a task that ended");
                 gone.push(lease);
             }
             Deletion::Moved => {
-                tracing::warn!(branch, "somebody moved the branch of a task: it stays");
+                tracing::warn!(
+                    branch,
+                    "kept the branch of a task, because it was moved by \
+                    another client"
+                );
                 gone.push(lease);
             }
             Deletion::Refused(why) => {
                 let why = plan.redactor.redact(&why);
-                tracing::warn!(branch, %why, "the repository keeps the branch of a task");
+                tracing::warn!(branch, %why, "the repository rejected the deletion of a task's \
+                    branch");
             }
         }
     }
@@ -205,7 +210,8 @@ async fn delete_conflicts(
                 Deletion::Gone | Deletion::Moved => {}
                 Deletion::Refused(why) => {
                     let why = plan.redactor.redact(&why);
-                    tracing::warn!(branch = branch.name, %why, "the repository keeps a conflict");
+                    tracing::warn!(branch = branch.name, %why, "the repository rejected the \
+                        deletion of a conflict's branch");
                     kept.push(lease);
                 }
             }

@@ -76,7 +76,7 @@ async fn round(
         tracing::warn!(task = lease.task.0, epoch = lease.epoch, "a lease expired");
     }
     for agent in &swept.down {
-        tracing::warn!(agent, "an agent sends no heartbeats any more");
+        tracing::warn!(agent, "an agent no longer sends heartbeats");
     }
     for lease in &swept.stuck {
         tracing::warn!(task = lease.task.0, epoch = lease.epoch, "a task makes no progress");

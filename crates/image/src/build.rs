@@ -94,8 +94,8 @@ pub(super) async fn build(
     let mut pace = ProgressThrottle::new(UPLOAD, order.events);
     let total = order.context.bytes();
     let mut sent = 0;
-    let trouble = Arc::new(OnceLock::new());
-    let told = Arc::clone(&trouble);
+    let fetch_error = Arc::new(OnceLock::new());
+    let told = Arc::clone(&fetch_error);
     let tar = if order.buildkit {
         order.context.tar_for_buildkit().left_stream()
     } else {
@@ -129,7 +129,7 @@ pub(super) async fn build(
             Some(Ok(info)) if order.buildkit => buildkit.take(info, watch),
             Some(Ok(info)) => classic.take(info, watch),
             Some(Err(error)) => {
-                return Err(match trouble.get() {
+                return Err(match fetch_error.get() {
                     Some(StreamError::Changed(path)) => BuildError::Changed(path.clone()),
                     Some(StreamError::Unreadable(text)) => BuildError::Context(text.clone()),
                     None => BuildError::Engine(error),

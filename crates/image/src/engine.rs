@@ -86,16 +86,19 @@ impl EngineErrorKind {
     pub const fn advice(self) -> &'static str {
         match self {
             Self::Address => {
-                "give the engine's address as unix:///path, tcp://host:port or npipe:////./pipe/name"
+                "use an address of the form unix:///path, tcp://host:port or npipe:////./pipe/name"
             }
             Self::Unreachable => {
-                "start the Docker Engine, or name another one in build.docker_host or DOCKER_HOST"
+                "start the Docker Engine, or set another one in build.docker_host or DOCKER_HOST"
             }
             Self::Permission => {
                 "add this user to the group that owns the socket (usually `docker`) and log in again"
             }
-            Self::TimedOut | Self::Broken => "look at the engine's own log; restart it if it hangs",
-            Self::Refused(_) => "see what the engine says; an older engine may lack what is asked",
+            Self::TimedOut | Self::Broken => {
+                "check the engine's log; restart the engine if it \
+                hangs"
+            }
+            Self::Refused(_) => "check the engine's message; an older engine may lack the feature",
         }
     }
 }
@@ -227,9 +230,9 @@ fn message(kind: EngineErrorKind, address: &str, says: Option<String>) -> String
             format!("no permission to use the Docker Engine at {address}")
         }
         EngineErrorKind::TimedOut => format!("the Docker Engine at {address} does not answer"),
-        EngineErrorKind::Broken => format!("lost the Docker Engine at {address}"),
+        EngineErrorKind::Broken => format!("lost the connection to the Docker Engine at {address}"),
         EngineErrorKind::Refused(status) => match says.filter(|text| !text.is_empty()) {
-            Some(says) => format!("the Docker Engine says: {says}"),
+            Some(says) => format!("the Docker Engine reports: {says}"),
             None => format!("the Docker Engine answered with HTTP status {status}"),
         },
     }

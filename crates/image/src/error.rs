@@ -23,8 +23,8 @@ const INSTRUCTION: &str = "dockerfile";
 /// The excerpt with the builder's own words.
 const COMPLAINT: &str = "builder";
 /// What to do about a file that does not stand still.
-const STOP_WRITING: &str = "a process writes to this file all the time: stop it for the build, or \
-                            list the file in `.dockerignore`";
+const STOP_WRITING: &str = "a process keeps writing to this file: stop it during the build, or \
+    list the file in `.dockerignore`";
 /// Characters of an instruction in a headline, and of it and a complaint in an excerpt.
 const HEADLINE: usize = 100;
 const QUOTED: usize = 2000;
@@ -46,7 +46,7 @@ pub(super) struct BuildFailure<'a> {
 pub(super) fn cancelled() -> ImageError {
     ImageError {
         kind: ImageErrorKind::Cancelled,
-        message: "the image was cancelled".to_owned(),
+        message: "the image stage was cancelled".to_owned(),
         class: FailureClass::Unknown,
         evidence: Box::default(),
         source: None,
@@ -79,14 +79,14 @@ pub(super) fn engine(error: EngineError) -> ImageError {
 pub(super) fn registry(error: RegistryError) -> ImageError {
     let class = error.class();
     let advice = match class {
-        FailureClass::Auth => "sign in to the registry with an account that may push there",
-        FailureClass::Quota => "the registry limits how often it is asked; wait, or ask for more",
+        FailureClass::Auth => "log in to the registry with an account that may push there",
+        FailureClass::Quota => "the registry limits the request rate: wait, or get a higher limit",
         FailureClass::Code
         | FailureClass::Config
         | FailureClass::Flaky
         | FailureClass::Infrastructure
         | FailureClass::Timeout
-        | FailureClass::Unknown => "see whether the registry runs and can be reached from here",
+        | FailureClass::Unknown => "check whether the registry is running and reachable from here",
     };
     let message = error.to_string();
     plain(ImageErrorKind::Registry, class, message, advice, Some(Box::new(error)))
@@ -97,14 +97,15 @@ pub(super) fn context(error: ContextError) -> ImageError {
     let (class, advice) = match &error.kind {
         ContextErrorKind::NotFound | ContextErrorKind::NotAFolder | ContextErrorKind::NotAFile => (
             FailureClass::Config,
-            "see `build.dockerfile_path` and `build.context_path`, relative to the repository's root",
+            "check `build.dockerfile_path` and `build.context_path`, which are relative to the \
+             repository's root",
         ),
         ContextErrorKind::Pattern { .. } | ContextErrorKind::TooLarge { .. } => {
             (FailureClass::Code, "")
         }
         ContextErrorKind::Unreadable => (
             FailureClass::Infrastructure,
-            "let this user read the file, or list it in `.dockerignore`",
+            "make the file readable for this user, or list it in `.dockerignore`",
         ),
         ContextErrorKind::Changed => (FailureClass::Infrastructure, STOP_WRITING),
     };
@@ -127,7 +128,7 @@ pub(super) fn task(error: tokio::task::JoinError) -> ImageError {
     plain(
         ImageErrorKind::Build,
         FailureClass::Unknown,
-        "reading the build context was cut short".to_owned(),
+        "reading the build context was interrupted".to_owned(),
         "",
         Some(Box::new(error)),
     )
@@ -141,7 +142,7 @@ pub(super) fn push(error: PushError, secrets: &Secrets, engine_at: &Engine) -> I
         PushError::NoDigest => plain(
             ImageErrorKind::Registry,
             FailureClass::Infrastructure,
-            "the push ended without a digest, and the registry has none".to_owned(),
+            "the push ended without a digest, and the registry does not have the image".to_owned(),
             "",
             None,
         ),
@@ -175,8 +176,8 @@ pub(super) fn build(
             return plain(
                 ImageErrorKind::Build,
                 FailureClass::Infrastructure,
-                format!("the build context could not be sent: {text}"),
-                "let this user read the file, or list it in `.dockerignore`",
+                format!("could not send the build context: {text}"),
+                "make the file readable for this user, or list it in `.dockerignore`",
                 None,
             );
         }
@@ -185,7 +186,7 @@ pub(super) fn build(
                 ImageErrorKind::Engine,
                 FailureClass::Infrastructure,
                 "the build ended without an image".to_owned(),
-                "look at the engine's own log",
+                "check the engine's log",
                 None,
             );
         }
@@ -233,8 +234,8 @@ fn run(status: i32, failed: Option<FailedStep>, at: &BuildFailure<'_>) -> ImageE
     }
     if class == FailureClass::Quota {
         evidence.notes.push(
-            "the process was killed, as the kernel does when memory runs out: give the engine's \
-             machine more, or build less at a time"
+            "the process was killed, probably for lack of memory: give the engine's machine more \
+             memory, or reduce the parallelism of the build"
                 .to_owned(),
         );
     }
@@ -250,7 +251,7 @@ fn uses_git(command: &str) -> bool {
 /// What is said of a `.git` that the build does not see.
 pub(super) fn git_note(git: &str) -> String {
     format!(
-        "`{git}` is not part of the build context; a Dockerfile that needs it copies it by name: \
+        "`{git}` is not part of the build context; to include it, name it in the Dockerfile: \
          `COPY {git} {git}`"
     )
 }

@@ -32,7 +32,8 @@ const FAILURE_PATTERNS: &[FailurePattern] = &[
         pattern: r"no space left on device|disk quota exceeded",
         kind: Engine,
         class: Infrastructure,
-        advice: "the engine's disk is full: `docker system prune` on its machine gives space back",
+        advice: "the engine's disk is full: free some space with `docker system prune` on its \
+            machine",
         examples: &[
             "failed to register layer: Error processing tar file(exit status 1): write /big: no space left on device",
             "Error processing tar file(exit status 1): write /x: no space left on device",
@@ -45,7 +46,7 @@ const FAILURE_PATTERNS: &[FailurePattern] = &[
         pattern: r"requires BuildKit|--chmod option requires",
         kind: Build,
         class: Config,
-        advice: "the Dockerfile needs BuildKit: let `build.builder` be `auto` or `buildkit`",
+        advice: "the Dockerfile needs BuildKit: set `build.builder` to `auto` or `buildkit`",
         examples: &[
             "the --mount option requires BuildKit. Refer to https://docs.docker.com/go/buildkit/ to learn how to build images with BuildKit enabled",
         ],
@@ -83,7 +84,8 @@ const FAILURE_PATTERNS: &[FailurePattern] = &[
         pattern: r#"(?:COPY|ADD) failed: (?:.* )?(?:file not found|no such file|does not exist|forbidden path|no source files)|file not found in build context|failed to (?:compute cache key|calculate checksum).*"/?[^"]*"(?::| )? not found|"/[^"]*"(?::| )? not found|forbidden path outside the build context|no source files were specified|lstat /\S+: no such file or directory"#,
         kind: Build,
         class: Code,
-        advice: "the path is not in the build context: see the context's folder and `.dockerignore`",
+        advice: "the path is not in the build context: check `build.context_path` and \
+            `.dockerignore`",
         examples: &[
             "COPY failed: file not found in build context or excluded by .dockerignore: stat nothing: file does not exist",
             "COPY failed: stat var/lib/docker/overlay2/x/merged/nothing: no such file or directory",
@@ -98,7 +100,8 @@ const FAILURE_PATTERNS: &[FailurePattern] = &[
         pattern: r"no matching manifest for|no match for platform|does not match the (?:specified|expected) platform|exec format error",
         kind: Build,
         class: Config,
-        advice: "the base image is for another platform: see `build.platform` and the engine's own",
+        advice: "the base image is for another platform: check `build.platform` and the engine's \
+            platform",
         examples: &[
             "no matching manifest for linux/arm64/v8 in the manifest list entries",
             "no match for platform in manifest: not found",
@@ -120,7 +123,7 @@ const FAILURE_PATTERNS: &[FailurePattern] = &[
         pattern: r"(?i)toomanyrequests|429 Too Many|pull rate limit",
         kind: Registry,
         class: Quota,
-        advice: "the registry limits how often it is asked: sign in, or use a mirror",
+        advice: "the registry limits the request rate: log in, or use a mirror",
         examples: &[
             "toomanyrequests: You have reached your pull rate limit. You may increase the limit by authenticating and upgrading",
             "unexpected status code [manifests latest]: 429 Too Many Requests",
@@ -130,7 +133,7 @@ const FAILURE_PATTERNS: &[FailurePattern] = &[
         pattern: r"(?i)connection refused|no such host|i/o timeout|TLS handshake|connection reset|broken pipe|\bEOF$|unexpected EOF|server misbehaving|network is unreachable|no route to host|status(?: code)?:? ?(?:\[[^\]]*\]:? ?)?5\d\d\b|\b5\d\d (?:Internal Server|Bad Gateway|Service Unavailable|Gateway Time)|request canceled|context deadline exceeded|x509:|tls: |certificate|HTTP response to HTTPS client|blob upload (?:unknown|invalid)|Client\.Timeout",
         kind: Registry,
         class: Infrastructure,
-        advice: "see whether the registry runs and the engine's machine reaches it",
+        advice: "check whether the registry is running and reachable from the engine's machine",
         examples: &[
             "Get \"http://127.0.0.1:5999/v2/\": dial tcp 127.0.0.1:5999: connect: connection refused",
             "failed to do request: Head \"https://registry-1.docker.io/v2/library/x/manifests/1\": dial tcp: lookup registry-1.docker.io on 10.0.0.1:53: no such host",
@@ -147,7 +150,7 @@ const FAILURE_PATTERNS: &[FailurePattern] = &[
         pattern: r"pull access denied for (?:docker\.io/)?(?:library/)?[\w.-]+, |docker\.io/library/[\w.-]+(?:[:@]\S+)?: (?:pull access denied|not found)",
         kind: Build,
         class: Config,
-        advice: "there is no such official image",
+        advice: "no official image has this name",
         examples: &[
             "pull access denied for nod, repository does not exist or may require 'docker login': denied: requested access to the resource is denied",
             "failed to resolve source metadata for docker.io/library/nod:20: pull access denied, repository does not exist or may require authorization: server message: insufficient_scope: authorization failed",
@@ -157,7 +160,8 @@ const FAILURE_PATTERNS: &[FailurePattern] = &[
         pattern: r"(?i)unauthorized|authentication required|no basic auth credentials|access .*denied|^denied|: denied|403 Forbidden|401 Unauthorized|insufficient_scope|authorization failed|invalid username/password|incorrect username or password|failed to (?:authorize|fetch (?:anonymous|oauth) token)",
         kind: Registry,
         class: Auth,
-        advice: "the registry wants other credentials: sign in with an account that has this repository",
+        advice: "the registry rejected the credentials: log in with an account that has access to \
+            this repository",
         examples: &[
             "unauthorized: authentication required",
             "no basic auth credentials",
@@ -172,7 +176,7 @@ const FAILURE_PATTERNS: &[FailurePattern] = &[
         pattern: r"manifest (?:for \S+ )?(?:not found|unknown)|MANIFEST_UNKNOWN|NAME_UNKNOWN|name unknown|repository .*(?:not found|does not exist|name not known)|: not found$|404 Not Found|No such image",
         kind: Build,
         class: Config,
-        advice: "there is no image of that name and tag",
+        advice: "no image has this name and tag",
         examples: &[
             "manifest for 127.0.0.1:5000/glimg/missing:1 not found: manifest unknown: manifest unknown",
             "127.0.0.1:5000/glimg/missing:1: not found",
@@ -184,14 +188,14 @@ const FAILURE_PATTERNS: &[FailurePattern] = &[
         pattern: r"cannot allocate memory|signal: killed|(?i:out of memory)",
         kind: Build,
         class: Quota,
-        advice: "the build needs more memory than the engine has for it",
+        advice: "the build needs more memory than the engine has",
         examples: &["fork/exec /proc/self/exe: cannot allocate memory"],
     },
     FailurePattern {
         pattern: r"OCI runtime|shim task|\brunc\b|containerd|context canceled|failed to mount|overlay2?|input/output error|read-only file system|iptables|failed to create endpoint|cgroup|layer does not exist|session .*(?:healthcheck|timeout)|no active session",
         kind: Engine,
         class: Infrastructure,
-        advice: "look at the engine's own log",
+        advice: "check the engine's log",
         examples: &[
             "failed to create shim task: OCI runtime create failed: runc create failed: unable to apply cgroup configuration: unknown",
             "failed to create endpoint x on network bridge: iptables failed",

@@ -327,7 +327,7 @@ impl ImagePipeline {
                 Err(AttemptError::Changed(path)) if reads < READS => {
                     let path = path.strip_prefix(&request.work_tree).unwrap_or(&path);
                     let text = format!(
-                        "`{}` changed while it was sent to the engine: the build context is read \
+                        "`{}` changed while it was sent to the engine: reading the build context \
                          again",
                         path.display()
                     );
@@ -412,7 +412,7 @@ impl ImagePipeline {
             }
             Err(BuildError::Changed(path)) => {
                 self.close(watch, events);
-                finished(events, BUILD, true, "begun again".to_owned(), began);
+                finished(events, BUILD, true, "restarted".to_owned(), began);
                 Err(AttemptError::Changed(path))
             }
             Err(error) => {
@@ -458,14 +458,14 @@ impl ImagePipeline {
 
     fn remember(&self, key: &ContentKey, image: &ImageRef, events: &EventSink) {
         if let Err(error) = DigestCache::in_folder(&self.state).put(key.as_str(), image) {
-            let text = format!("the image's content is not remembered on this machine: {error}");
+            let text = format!("could not cache the image's content key on this machine: {error}");
             events.send(RunEvent::Notice(Notice::Warning(text)));
         }
     }
 
     fn close(&self, watch: &mut Watch<'_>, events: &EventSink) {
         if let Some(error) = watch.close() {
-            let text = format!("the log of the image stage is not whole: {error}");
+            let text = format!("the log of the image stage is incomplete: {error}");
             events.send(RunEvent::Notice(Notice::Warning(text)));
         }
     }

@@ -83,7 +83,7 @@ pub(super) async fn push(
             return Ok(digest);
         }
         let Some(delay) = delays.next().filter(|_| may_pass(&error)) else { return Err(error) };
-        watch.note(&format!("the push failed and is tried again in {:.1}s", delay.as_secs_f64()));
+        watch.note(&format!("the push failed, retrying in {:.1}s", delay.as_secs_f64()));
         tokio::select! {
             biased;
             () = cancel.cancelled() => return Err(PushError::Cancelled),

@@ -608,7 +608,7 @@ async fn a_push_that_meets_a_busy_registry_is_tried_again() {
     let made = place.image("a").await.0.unwrap();
     let manifest = place.registry().head(&place.name, made.image.digest()).await.unwrap();
     assert_eq!(manifest.unwrap().digest, made.image.digest());
-    assert!(place.log().contains("tried again"), "{}", place.log());
+    assert!(place.log().contains("retrying in"), "{}", place.log());
     place.clean().await;
 }
 

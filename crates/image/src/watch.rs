@@ -266,14 +266,14 @@ pub(super) fn shortened(text: &str, most: usize) -> String {
 /// The log of the stage; a problem with it is reported and fails no build.
 struct Log {
     file: Option<BufWriter<File>>,
-    trouble: Option<io::Error>,
+    error: Option<io::Error>,
 }
 
 impl Log {
     fn append(path: &Path) -> Self {
         match OpenOptions::new().create(true).append(true).open(path) {
-            Ok(file) => Self { file: Some(BufWriter::new(file)), trouble: None },
-            Err(error) => Self { file: None, trouble: Some(error) },
+            Ok(file) => Self { file: Some(BufWriter::new(file)), error: None },
+            Err(error) => Self { file: None, error: Some(error) },
         }
     }
 
@@ -281,7 +281,7 @@ impl Log {
         if let Some(file) = &mut self.file
             && let Err(error) = file.write_all(bytes)
         {
-            self.trouble = Some(error);
+            self.error = Some(error);
             self.file = None;
         }
     }
@@ -290,8 +290,8 @@ impl Log {
         if let Some(mut file) = self.file.take()
             && let Err(error) = file.flush()
         {
-            self.trouble = Some(error);
+            self.error = Some(error);
         }
-        self.trouble.take()
+        self.error.take()
     }
 }

@@ -83,7 +83,7 @@ impl fmt::Display for MissingRight {
         let dot = if self.group.is_empty() { "" } else { "." };
         write!(
             f,
-            "the account `{}` may not {} {}{dot}{}",
+            "the account `{}` is not permitted to {} {}{dot}{}",
             self.account, self.verb, self.resource, self.group
         )?;
         match &self.namespace {
@@ -98,7 +98,7 @@ impl fmt::Display for MissingRight {
 }
 
 /// What can be done about a namespace that is being deleted.
-pub(super) const ENDING: &str = "wait until it is gone and run again, which makes it anew, or name \
+pub(super) const ENDING: &str = "wait until it is gone and run again, which creates it again, or name \
                                  another namespace";
 
 /// Whether the namespace is being deleted: nobody can create anything in it.
@@ -116,7 +116,7 @@ pub(super) fn in_words(status: &Status) -> Option<(String, Vec<String>)> {
         return Some((format!("{}: {ENDING}", admission(status)), Vec::new()));
     }
     if let Some(right) = MissingRight::of(status) {
-        let said = format!("the API server says: {}", status.message);
+        let said = format!("the API server reports: {}", status.message);
         return Some((right.to_string(), vec![right.rule(), said]));
     }
     Some((admission(status), Vec::new()))
@@ -142,14 +142,14 @@ fn admission(status: &Status) -> String {
     if let Some(found) = WEBHOOK.as_ref().and_then(|webhook| webhook.captures(message)) {
         let name = found.get(1).map_or("", |name| name.as_str());
         let why = found.get(2).map_or("it gives no reason", |why| why.as_str());
-        return format!("the admission webhook `{name}` refuses it: {why}");
+        return format!("the admission webhook `{name}` denied the request: {why}");
     }
     let Some(details) = &status.details else { return message.to_owned() };
     let dot = if details.group.is_empty() { "" } else { "." };
     let head =
         format!("{}{dot}{} \"{}\" is forbidden: ", details.kind, details.group, details.name);
     match message.strip_prefix(&head) {
-        Some(why) => format!("admission refuses {} {}: {why}", details.kind, details.name),
+        Some(why) => format!("admission denied {} {}: {why}", details.kind, details.name),
         None => message.to_owned(),
     }
 }
@@ -194,8 +194,8 @@ mod tests {
                  cannot patch resource \"deployments\" in API group \"apps\" in the namespace \
                  \"shop\"",
                 json!({"name": "web", "group": "apps", "kind": "deployments"}),
-                "the account `system:serviceaccount:ci:deployer` may not patch deployments.apps in \
-                 namespace shop",
+                "the account `system:serviceaccount:ci:deployer` is not permitted to patch \
+                 deployments.apps in namespace shop",
                 "add to the account's Role: {apiGroups: [\"apps\"], resources: [\"deployments\"], \
                  verbs: [\"patch\"]}",
             ),
@@ -203,7 +203,7 @@ mod tests {
                 "pods \"web-1\" is forbidden: User \"ci\" cannot get resource \"pods/log\" in API \
                  group \"\" in the namespace \"shop\"",
                 json!({"name": "web-1", "kind": "pods"}),
-                "the account `ci` may not get pods/log in namespace shop",
+                "the account `ci` is not permitted to get pods/log in namespace shop",
                 "add to the account's Role: {apiGroups: [\"\"], resources: [\"pods/log\"], verbs: \
                  [\"get\"]}",
             ),
@@ -211,8 +211,8 @@ mod tests {
                 "namespaces is forbidden: User \"ci\" cannot create resource \"namespaces\" in API \
                  group \"\" at the cluster scope: Azure does not have opinion for this user.",
                 json!({"kind": "namespaces"}),
-                "the account `ci` may not create namespaces in the whole cluster (Azure does not \
-                 have opinion for this user.)",
+                "the account `ci` is not permitted to create namespaces in the whole cluster (Azure \
+                 does not have opinion for this user.)",
                 "add to the account's ClusterRole: {apiGroups: [\"\"], resources: \
                  [\"namespaces\"], verbs: [\"create\"]}",
             ),
@@ -229,18 +229,18 @@ mod tests {
             (
                 "admission webhook \"policy.example.org\" denied the request: no owner label",
                 json!(null),
-                "the admission webhook `policy.example.org` refuses it: no owner label",
+                "the admission webhook `policy.example.org` denied the request: no owner label",
             ),
             (
                 "admission webhook \"policy.example.org\" denied the request without explanation",
                 json!(null),
-                "the admission webhook `policy.example.org` refuses it: it gives no reason",
+                "the admission webhook `policy.example.org` denied the request: it gives no reason",
             ),
             (
                 "pods \"web\" is forbidden: violates PodSecurity \"restricted:latest\": \
                  runAsNonRoot != true",
                 json!({"name": "web", "kind": "pods"}),
-                "admission refuses pods web: violates PodSecurity \"restricted:latest\": \
+                "admission denied pods web: violates PodSecurity \"restricted:latest\": \
                  runAsNonRoot != true",
             ),
             ("no", json!(null), "no"),

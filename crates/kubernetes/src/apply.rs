@@ -162,7 +162,7 @@ async fn served(cluster: &Cluster, object: &Manifest) -> Result<Kind, Kubernetes
         }
         if Instant::now() > deadline || cluster.cancel().is_cancelled() {
             let message = format!(
-                "{}: the cluster knows no {} in {}",
+                "{}: the cluster has no kind {} in {}",
                 object.origin,
                 object.kind(),
                 object.api_version()
@@ -195,7 +195,7 @@ async fn gone(cluster: &Cluster, kind: &Kind, id: &ObjectId) -> Result<(), Kuber
     let deadline = Instant::now() + SETTLING;
     while cluster.get(kind, id).await?.is_some() {
         if Instant::now() > deadline || cluster.cancel().is_cancelled() {
-            let message = format!("{id} is to be removed, and does not go");
+            let message = format!("{id} is being deleted, but still exists");
             return Err(KubernetesError::new(KubernetesErrorKind::Waiting, message));
         }
         tokio::time::sleep(LOOK).await;
@@ -224,13 +224,14 @@ pub(super) async fn remove(
             continue;
         }
         if prune::is_to_be_kept(&live) {
-            let text =
-                format!("{id}, which a later release made, stays: `helm.sh/resource-policy: keep`");
+            let text = format!(
+                "kept {id}, which a later release created: `helm.sh/resource-policy: keep`"
+            );
             cluster.events().send(RunEvent::Notice(Notice::Info(text)));
             continue;
         }
         if prune::holds_data(id, &live) {
-            let text = format!("{id}, which a later release made, stays: it may hold data");
+            let text = format!("kept {id}, which a later release created: it may hold data");
             cluster.events().send(RunEvent::Notice(Notice::Info(text)));
             continue;
         }

@@ -231,10 +231,8 @@ impl Cluster {
             }
             if !told && started.elapsed() > TELL {
                 told = true;
-                let text = format!(
-                    "the API server does not answer; it is tried for {} s",
-                    limit.as_secs()
-                );
+                let text =
+                    format!("the API server does not answer; retrying for {} s", limit.as_secs());
                 self.events.send(RunEvent::Notice(Notice::Warning(text)));
             }
             tokio::select! {
@@ -455,7 +453,7 @@ impl Cluster {
             .await;
         let answer = answer.map_err(|error| {
             let about = format!("{} {}", asked.verb, asked.resource.plural);
-            KubernetesError::of(&format!("ask whether one may {about}"), error)
+            KubernetesError::of(&format!("check the permission to {about}"), error)
         })?;
         Ok(answer.pointer("/status/allowed").and_then(Value::as_bool).unwrap_or(false))
     }

@@ -81,7 +81,7 @@ impl Connection {
             return build(self.config().await?, None).await;
         };
         let Some((identity, azure)) = &self.azure else {
-            let message = "`deploy.kubernetes.aks` needs an identity in Azure";
+            let message = "`deploy.kubernetes.aks` needs an Azure identity";
             return Err(KubernetesError::new(KubernetesErrorKind::Setup, message));
         };
         let found = aks::cluster(identity, azure, aks).await.map_err(in_azure)?;
@@ -96,18 +96,17 @@ impl Connection {
             Files::Given(paths) => {
                 let named = in_words(&paths);
                 let merged = tokio::task::spawn_blocking(move || read(&paths)).await;
-                let kubeconfig =
-                    merged
-                        .map_err(|_| setup(format!("reading {named} broke off")))?
-                        .map_err(|error| setup(format!("{named} cannot be used")).because(error))?;
+                let kubeconfig = merged
+                    .map_err(|_| setup(format!("reading {named} was interrupted")))?
+                    .map_err(|error| setup(format!("could not use {named}")).because(error))?;
                 Config::from_custom_kubeconfig(kubeconfig, &options)
                     .await
-                    .map_err(|error| setup(format!("{named} cannot be used")).because(error))?
+                    .map_err(|error| setup(format!("could not use {named}")).because(error))?
             }
             Files::None => Config::incluster().map_err(|error| {
                 setup(
-                    "there is no kubeconfig (`deploy.kubernetes.kubeconfig`, KUBECONFIG, \
-                     ~/.kube/config), and this is no pod of a cluster"
+                    "no kubeconfig found (`deploy.kubernetes.kubeconfig`, KUBECONFIG, \
+                     ~/.kube/config), and this is not a pod in a cluster"
                         .to_owned(),
                 )
                 .because(error)
@@ -206,7 +205,7 @@ async fn aks_config(name: &str, found: &AksCluster) -> Result<Config, Kubernetes
         "users": [{"name": name, "user": user}],
     });
     let setup = |source: Box<dyn std::error::Error + Send + Sync>| {
-        let message = format!("the credentials of the AKS cluster {name} cannot be used");
+        let message = format!("could not use the credentials of AKS cluster {name}");
         KubernetesError::new(KubernetesErrorKind::Setup, message).because(source)
     };
     let kubeconfig: Kubeconfig =
@@ -251,7 +250,7 @@ async fn build(
     let client = made
         .await
         .map_err(|_| {
-            let message = "making the cluster's client broke off";
+            let message = "creating the client for the cluster was interrupted";
             KubernetesError::new(KubernetesErrorKind::Setup, message)
         })?
         .map_err(|error| KubernetesError::of("use the cluster's credentials", error))?;
@@ -343,14 +342,14 @@ mod tests {
         let nothing: Environment = Arc::new(|_| None);
         let error = Connection::new(&plan, None, nothing.clone()).client().await.err().unwrap();
         assert_eq!(error.kind, KubernetesErrorKind::Setup);
-        assert!(error.message.starts_with("there is no kubeconfig"), "{error}");
+        assert!(error.message.starts_with("no kubeconfig found"), "{error}");
         plan.aks = Some(AksPlan {
             subscription: "s".to_owned(),
             resource_group: "g".to_owned(),
             cluster: "c".to_owned(),
         });
         let error = Connection::new(&plan, None, nothing).client().await.err().unwrap();
-        assert!(error.message.contains("needs an identity in Azure"), "{error}");
+        assert!(error.message.contains("needs an Azure identity"), "{error}");
     }
 
     #[tokio::test]

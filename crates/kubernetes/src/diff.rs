@@ -11,7 +11,7 @@ use super::manifest::object::mapping;
 
 /// Bytes of a whole diff.
 const LONGEST: usize = 512 * 1024;
-/// What stands in the place of a secret's value.
+/// Replaces a secret's value.
 const HIDDEN: &str = "(hidden)";
 /// The same, where the two sides differ.
 const HIDDEN_OTHER: &str = "(hidden, another value)";
@@ -210,7 +210,7 @@ pub(super) fn joined(parts: impl IntoIterator<Item = String>) -> String {
     }
     if left_out > 0 {
         let more = greenloop_model::counted(left_out, "more object", "more objects");
-        whole.push_str(&format!("# {more} with changes, too long to be shown\n"));
+        whole.push_str(&format!("# {more} with changes, not shown\n"));
     }
     whole
 }

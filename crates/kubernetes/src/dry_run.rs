@@ -75,7 +75,7 @@ fn brought(objects: &[Manifest]) -> BTreeMap<(String, String), bool> {
 
 fn unknown(object: &Manifest) -> KubernetesError {
     let message = format!(
-        "{}: the cluster knows no {} in {}",
+        "{}: the cluster has no kind {} in {}",
         object.origin,
         object.kind(),
         object.api_version()
@@ -249,14 +249,14 @@ pub(super) async fn make_namespace(cluster: &Cluster, name: &str) -> Result<(), 
     let Ok(object) = Manifest::new(value, origin) else { return Ok(()) };
     match cluster.apply(&kind, &object, WriteMode::Real, Ownership::Respected).await {
         Ok(_) => {
-            let text = format!("made the namespace {name}, which did not exist");
+            let text = format!("created the namespace {name}");
             cluster.events().send(RunEvent::Notice(Notice::Info(text)));
             Ok(())
         }
         // Made by somebody else meanwhile.
         Err(ApplyError::Conflict(_)) => Ok(()),
         Err(ApplyError::Failed(error)) => {
-            let message = format!("the namespace {name} does not exist and cannot be made");
+            let message = format!("the namespace {name} does not exist and could not be created");
             Err(KubernetesError::new(error.kind, message).because(error))
         }
     }
@@ -294,8 +294,8 @@ async fn scaled(
             }
             Err(error) if error.kind == KubernetesErrorKind::Refused => {
                 let text = format!(
-                    "autoscalers in {namespace} may not be listed: replicas are set as the \
-                     manifests say"
+                    "no permission to list autoscalers in {namespace}: replicas are set as in the \
+                     manifests"
                 );
                 cluster.events().send(RunEvent::Notice(Notice::Warning(text)));
             }
@@ -384,7 +384,8 @@ async fn try_out(
                 }
                 Some(_running) => {
                     let message = format!(
-                        "{} still runs, and a Job cannot be changed: wait for it, or remove it",
+                        "{} is still running, and a Job cannot be changed: wait for it, or delete \
+                         it",
                         step.object.id()
                     );
                     return Err(KubernetesError::new(KubernetesErrorKind::Waiting, message));
@@ -392,7 +393,7 @@ async fn try_out(
                 // Nothing is wrong with the object: that is found out when it is written.
                 None if transient_refusal(&error) == Some(TransientRefusal::Webhook) => {
                     let text =
-                        format!("{} cannot be tried yet: {}", step.object.id(), error.message);
+                        format!("{} cannot be validated yet: {}", step.object.id(), error.message);
                     cluster.events().send(RunEvent::Notice(Notice::Warning(text)));
                     return Ok(());
                 }
@@ -434,8 +435,8 @@ pub(super) fn take_from_people(
         let kept: Vec<String> =
             owned.iter().filter(|owned| !owned.is_peoples()).map(Owned::to_string).collect();
         let message = format!(
-            "{}: {} is also written by others: {}; leave these fields out of the manifest, or \
-             have the other one give them up",
+            "{}: {} is also managed by others: {}; remove these fields from the manifest, or have \
+             the other manager release them",
             object.origin,
             object.id(),
             kept.join(", ")
@@ -443,7 +444,7 @@ pub(super) fn take_from_people(
         return Err(KubernetesError::new(KubernetesErrorKind::Conflict, message));
     }
     for owned in owned {
-        let text = format!("{}: {owned}, and is taken over", object.id());
+        let text = format!("{}: {owned}; taking it over", object.id());
         cluster.events().send(RunEvent::Notice(Notice::Info(text)));
     }
     Ok(())
@@ -467,14 +468,14 @@ fn refuse_paused(step: &PlannedObject) -> Result<(), KubernetesError> {
     }
     if is_paused(object.value()) {
         let message = format!(
-            "{}: {} is paused (`spec.paused`), so its pods would never change",
+            "{}: {} is paused (`spec.paused`), so its pods would not be updated",
             object.origin,
             object.id()
         );
         return Err(KubernetesError::new(KubernetesErrorKind::Manifest, message));
     }
     let message = format!(
-        "{id} is paused in the cluster, so its pods would never change: `kubectl rollout resume \
+        "{id} is paused in the cluster, so its pods would not be updated: `kubectl rollout resume \
          {id} --namespace {}`",
         object.namespace().unwrap_or_default(),
         id = object.id(),

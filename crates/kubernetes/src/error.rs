@@ -64,7 +64,7 @@ pub struct KubernetesError {
 
 /// No token for the cluster.
 #[derive(Debug, thiserror::Error)]
-#[error("no token for the cluster")]
+#[error("could not get a token for the cluster")]
 pub struct TokenRefused {
     /// Whether nobody has answered, so that asking again may help.
     pub(super) unanswered: bool,

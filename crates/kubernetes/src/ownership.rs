@@ -41,7 +41,7 @@ impl Owned {
 impl std::fmt::Display for Owned {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let owners = match self.owners.as_slice() {
-            [] => "somebody else".to_owned(),
+            [] => "another manager".to_owned(),
             owners => owners.join(" and "),
         };
         write!(f, "{} is owned by {owners}", self.field)

@@ -94,11 +94,11 @@ pub(super) async fn open(
     way.usable().await?;
     let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
     let listener = bound.map_err(|error| {
-        let message = format!("no local port for service/{}", wanted.name);
+        let message = format!("could not open a local port for service/{}", wanted.name);
         KubernetesError::new(KubernetesErrorKind::Setup, message).because(error)
     })?;
     let address = listener.local_addr().map_err(|error| {
-        let message = format!("no local port for service/{}", wanted.name);
+        let message = format!("could not open a local port for service/{}", wanted.name);
         KubernetesError::new(KubernetesErrorKind::Setup, message).because(error)
     })?;
     Ok(PortForward { address, task: tokio::spawn(serve(listener, way.clone())), way })
@@ -168,7 +168,7 @@ impl ServiceRoute {
         };
         let selector = spec.selector.unwrap_or_default();
         if selector.is_empty() {
-            return Err(wrong(format!("{title} selects no pods, so none can be reached")));
+            return Err(wrong(format!("{title} has no selector, so it has no pods")));
         }
         let labels: Vec<String> =
             selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -214,7 +214,7 @@ impl ServiceRoute {
                 IntOrString::String(name) => format!("named {name:?}"),
             };
             let message =
-                format!("{} leads to the port {named}, which its pods do not have", self.title());
+                format!("{} targets the port {named}, which its pods do not have", self.title());
             return Err(KubernetesError::new(KubernetesErrorKind::Manifest, message));
         }
         Ok(reached)
@@ -225,11 +225,11 @@ impl ServiceRoute {
         let message = match namespace_state(&self.cluster, namespace).await {
             Ok(NamespaceState::Ending(error)) => return error,
             Ok(NamespaceState::Missing) => {
-                format!("the namespace {namespace} does not exist: nothing runs there")
+                format!("the namespace {namespace} does not exist: nothing is deployed there")
             }
             Ok(NamespaceState::Active) | Err(_) => format!(
                 "there is no service/{} in namespace {namespace}: nothing is deployed there, or \
-                 `deploy.kubernetes.service` names another",
+                 `deploy.kubernetes.service` is wrong",
                 self.wanted.name
             ),
         };
@@ -312,7 +312,7 @@ impl ServiceRoute {
                 Ok(()) => return,
                 Err(error) => error,
             };
-            tracing::debug!(%error, "a forwarded connection came to nothing");
+            tracing::debug!(%error, "a forwarded connection failed");
             let may_come = matches!(
                 error.kind,
                 KubernetesErrorKind::NotReady | KubernetesErrorKind::Unreachable
@@ -350,14 +350,15 @@ impl ServiceRoute {
                 biased;
                 said = refused => {
                     let message = format!(
-                        "pod/{pod} in {} takes no connection at port {port}, which {} leads to: {}",
+                        "pod/{pod} in {} accepts no connection on port {port}, which {} targets: \
+                         {}",
                         self.namespace, self.title(), said.trim()
                     );
                     Err(KubernetesError::new(KubernetesErrorKind::Manifest, message))
                 }
                 carried = tokio::io::copy_bidirectional(socket, &mut stream) => {
                     if let Err(error) = carried {
-                        tracing::debug!(%pod, %error, "a forwarded connection broke off");
+                        tracing::debug!(%pod, %error, "a forwarded connection was interrupted");
                     }
                     Ok(())
                 }
@@ -366,7 +367,7 @@ impl ServiceRoute {
             forwarder.abort();
             return outcome;
         }
-        let message = format!("the pods of {} are gone", self.title());
+        let message = format!("the pods of {} no longer exist", self.title());
         Err(KubernetesError::new(KubernetesErrorKind::NotReady, message))
     }
 }
@@ -381,7 +382,7 @@ async fn within<T>(asked: impl Future<Output = kube::Result<T>>) -> kube::Result
 /// Why none of the pods takes connections: `web-1 is not ready (container web: CrashLoopBackOff)`.
 fn not_ready(labels: &str, pods: &[Pod]) -> String {
     if pods.is_empty() {
-        return format!("no pod has the labels that it selects ({labels})");
+        return format!("no pod matches its selector ({labels})");
     }
     let mut told: Vec<String> = pods.iter().take(SHOWN).map(in_words).collect();
     if pods.len() > SHOWN {
@@ -393,7 +394,7 @@ fn not_ready(labels: &str, pods: &[Pod]) -> String {
 fn in_words(pod: &Pod) -> String {
     let name = pod.metadata.name.as_deref().unwrap_or_default();
     if pod.metadata.deletion_timestamp.is_some() {
-        return format!("{name} is being removed");
+        return format!("{name} is being deleted");
     }
     let status = pod.status.as_ref();
     let statuses = status.and_then(|status| status.container_statuses.as_ref());

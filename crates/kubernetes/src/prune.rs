@@ -64,24 +64,24 @@ impl Leftover {
     fn in_words(&self, prune: bool) -> String {
         let id = &self.id;
         let fate = match self.keep {
-            None if prune => "removed once this release is verified".to_owned(),
-            None => "kept: set `deploy.kubernetes.prune: true` to remove it".to_owned(),
+            None if prune => "will be deleted once this release is verified".to_owned(),
+            None => "kept: set `deploy.kubernetes.prune: true` to delete it".to_owned(),
             Some(KeepReason::HoldsData) => {
                 let place = match &id.namespace {
                     Some(namespace) => format!(" --namespace {namespace}"),
                     None => String::new(),
                 };
-                format!("kept: it may hold data; to remove it: `kubectl delete {id}{place}`")
+                format!("kept: it may hold data; to delete it: `kubectl delete {id}{place}`")
             }
             Some(KeepReason::Shared) => "kept: others may use it".to_owned(),
-            Some(KeepReason::Policy) => format!("kept: its annotation `{POLICY}` says so"),
+            Some(KeepReason::Policy) => format!("kept: annotation `{POLICY}`"),
             Some(KeepReason::Hook) => {
-                "kept: no upgrade removes what a hook of Helm's made".to_owned()
+                "kept: created by a Helm hook, which an upgrade does not delete".to_owned()
             }
-            Some(KeepReason::Foreign) => "kept: Greenloop did not make it".to_owned(),
-            Some(KeepReason::Unseen) => "kept: the account may not read it".to_owned(),
+            Some(KeepReason::Foreign) => "kept: not created by Greenloop".to_owned(),
+            Some(KeepReason::Unseen) => "kept: the account is not permitted to read it".to_owned(),
         };
-        format!("no longer named: {id}; {fate}")
+        format!("no longer in the release: {id}; {fate}")
     }
 }
 
@@ -91,7 +91,7 @@ pub(super) fn in_words(leftovers: &[Leftover], prune: bool) -> Vec<String> {
         leftovers.iter().take(NAMED).map(|leftover| leftover.in_words(prune)).collect();
     if leftovers.len() > NAMED {
         let more = counted(leftovers.len() - NAMED, "more object", "more objects");
-        lines.push(format!("no longer named: {more}"));
+        lines.push(format!("no longer in the release: {more}"));
     }
     lines
 }
@@ -262,21 +262,21 @@ mod tests {
         };
         let of = |keep| Leftover { id: id("v1", "ConfigMap"), kind: kind.clone(), uid: None, keep };
         for (keep, prune, expect) in [
-            (None, false, "set `deploy.kubernetes.prune: true` to remove it"),
-            (None, true, "removed once this release is verified"),
-            (Some(KeepReason::Foreign), true, "Greenloop did not make it"),
+            (None, false, "set `deploy.kubernetes.prune: true` to delete it"),
+            (None, true, "will be deleted once this release is verified"),
+            (Some(KeepReason::Foreign), true, "not created by Greenloop"),
             (Some(KeepReason::Shared), true, "kept: others may use it"),
-            (Some(KeepReason::Hook), true, "no upgrade removes what a hook of Helm's made"),
-            (Some(KeepReason::Policy), true, "`helm.sh/resource-policy` says so"),
+            (Some(KeepReason::Hook), true, "created by a Helm hook"),
+            (Some(KeepReason::Policy), true, "annotation `helm.sh/resource-policy`"),
             (Some(KeepReason::HoldsData), true, "`kubectl delete configmap/a --namespace shop`"),
         ] {
             let words = in_words(&[of(keep)], prune);
-            assert!(words[0].starts_with("no longer named: configmap/a; "), "{words:?}");
+            assert!(words[0].starts_with("no longer in the release: configmap/a; "), "{words:?}");
             assert!(words[0].contains(expect), "{words:?}");
         }
         assert_eq!(
             in_words(&std::iter::repeat_n(of(None), 22).collect::<Vec<_>>(), false)[20],
-            "no longer named: 2 more objects"
+            "no longer in the release: 2 more objects"
         );
     }
 }

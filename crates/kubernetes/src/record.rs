@@ -38,6 +38,7 @@ const PREVIOUS: &str = "greenloop.dev/previous";
 const ROLLBACK: &str = "greenloop.dev/rollback";
 const FENCING: &str = "greenloop.dev/fencing";
 const REASON: &str = "greenloop.dev/reason";
+const STOPPED: &str = "greenloop.dev/stopped-at";
 /// The annotations with the repository that the release comes from.
 pub(super) const REPOSITORY: &str = "greenloop.dev/repository";
 pub(super) const ROOT_COMMIT: &str = "greenloop.dev/root-commit";
@@ -66,6 +67,8 @@ pub(super) struct Record {
     pub(super) fencing: i64,
     /// Why it failed or was given up.
     pub(super) reason: Option<String>,
+    /// When it was stopped on request, with nothing in its place.
+    pub(super) stopped: Option<jiff::Timestamp>,
     /// Where it comes from; unknown in records of a version that did not keep that.
     pub(super) repository: Repository,
     pub(super) content: Content,
@@ -186,11 +189,12 @@ impl Record {
     ) -> Result<Secret, KubernetesError> {
         let name = name(slug, self.id());
         let stored = Stored { version: VERSION, content: self.content.clone() };
-        let packed = pack(&stored).map_err(|e| damaged(&name, "cannot be made").because(e))?;
+        let packed =
+            pack(&stored).map_err(|e| damaged(&name, "could not be created").because(e))?;
         if packed.len() > LARGEST {
             let message = format!(
-                "the record of release {} would have {} KiB, compressed, and the Secret that \
-                 keeps it holds no more than {}: split the release, or keep large files out of \
+                "the record of release {} would have {} KiB (compressed), but the Secret that \
+                 stores it can hold at most {}: split the release, or keep large files out of \
                  ConfigMaps",
                 self.id(),
                 packed.len() / 1024,
@@ -220,6 +224,7 @@ impl Record {
             (ROLLBACK, Some(rollback.to_owned())),
             (FENCING, Some(self.fencing.to_string())),
             (REASON, self.reason.clone()),
+            (STOPPED, self.stopped.map(|at| at.to_string())),
             (REPOSITORY, self.repository.remote.clone()),
             (ROOT_COMMIT, self.repository.root.as_ref().map(ToString::to_string)),
             (CONFIGURATION, self.repository.configuration.clone()),
@@ -267,9 +272,10 @@ impl Record {
         let state = text(STATE).and_then(|name| serde_json::from_value(name.into()).ok());
         let packed = secret.data.as_ref().and_then(|data| data.get(KEY));
         let packed = packed.ok_or_else(|| damaged(name, "has no content"))?;
-        let stored = unpack(&packed.0).map_err(|e| damaged(name, "cannot be read").because(e))?;
+        let stored =
+            unpack(&packed.0).map_err(|e| damaged(name, "could not be read").because(e))?;
         if stored.version > VERSION {
-            return Err(damaged(name, "was made by a newer Greenloop"));
+            return Err(damaged(name, "was written by a newer Greenloop"));
         }
         let time = |key: &str| text(key).and_then(|text| text.parse().ok());
         Ok(Self {
@@ -290,6 +296,7 @@ impl Record {
             },
             fencing: text(FENCING).and_then(|text| text.parse().ok()).unwrap_or(0),
             reason: text(REASON).map(str::to_owned),
+            stopped: time(STOPPED),
             repository: Repository {
                 root: text(ROOT_COMMIT).and_then(|text| text.parse().ok()),
                 remote: text(REPOSITORY).map(str::to_owned),
@@ -337,6 +344,7 @@ mod tests {
             rollback: Rollback::Forbidden,
             fencing: 7,
             reason: None,
+            stopped: Some(at),
             repository: Repository::new(
                 "ab".repeat(20).parse().ok(),
                 Some("https://example.com/fleet/api.git"),
@@ -378,7 +386,7 @@ mod tests {
     fn what_is_damaged_or_too_large_says_so() {
         let mut secret = record().encode("shop", "staging", None).unwrap();
         secret.data = Some([(KEY.to_owned(), ByteString(vec![1, 2, 3]))].into());
-        assert!(Record::decode(&secret).unwrap_err().message.ends_with("cannot be read"));
+        assert!(Record::decode(&secret).unwrap_err().message.ends_with("could not be read"));
         secret.data = None;
         assert!(Record::decode(&secret).unwrap_err().message.ends_with("has no content"));
 
@@ -393,7 +401,7 @@ mod tests {
         .collect();
         large.content.objects = vec![json!({"data": noise})];
         let error = large.encode("shop", "staging", None).unwrap_err();
-        assert!(error.message.contains("keeps it holds no more than 976"), "{}", error.message);
+        assert!(error.message.contains("stores it can hold at most 976"), "{}", error.message);
     }
 
     #[test]

@@ -47,8 +47,8 @@ impl KnownSecrets {
         let names: Vec<String> =
             refused.iter().map(|(namespace, name)| format!("{namespace}/{name}")).collect();
         Some(format!(
-            "Secrets may not be read ({}): their values are not known and cannot be taken out of \
-             logs; grant `get` on `secrets` there",
+            "no permission to read Secrets ({}): their values are unknown and cannot be redacted \
+             in logs; grant `get` on `secrets` there",
             names.join(", ")
         ))
     }

@@ -167,7 +167,7 @@ impl Store {
     ) -> Result<(), KubernetesError> {
         if let Some(later) = history.records.iter().find(|other| other.fencing > record.fencing) {
             let message = format!(
-                "run {} has held the environment since, and made release {}",
+                "run {} has held the environment since, and deployed release {}",
                 later.release.run,
                 later.id()
             );
@@ -221,7 +221,7 @@ impl Store {
                 Err(error) => return Err(KubernetesError::of(&what, error)),
             }
         }
-        let message = format!("could not {what}: somebody else changes it all the time");
+        let message = format!("could not {what}: another client keeps changing it");
         Err(KubernetesError::new(KubernetesErrorKind::Record, message))
     }
 
@@ -289,6 +289,7 @@ mod tests {
                 rollback: Rollback::Allowed,
                 fencing: 1,
                 reason: None,
+                stopped: None,
                 repository: Repository::default(),
                 content: Content { wait: Duration::from_secs(1), ..Content::default() },
             })

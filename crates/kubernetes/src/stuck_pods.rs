@@ -43,7 +43,7 @@ pub(super) async fn unstick(cluster: &Cluster, workloads: &[Workload]) -> std::c
     loop {
         for set in &sets {
             if let Err(error) = look(cluster, set).await {
-                tracing::debug!(%error, set = %set.name, "pods that are stuck cannot be seen to");
+                tracing::debug!(%error, set = %set.name, "could not handle stuck pods");
             }
         }
         tokio::time::sleep(LOOK).await;
@@ -70,7 +70,7 @@ async fn look(cluster: &Cluster, workload: &Workload) -> Result<(), kube::Error>
         match cluster.write(|| pods.delete(&name, &asked)).await {
             Ok(_) => {
                 let text = format!(
-                    "removed pod/{}, which is broken and kept statefulset/{} waiting",
+                    "deleted pod/{}, which is broken and blocked statefulset/{}",
                     pod.name_any(),
                     workload.name
                 );

@@ -6,6 +6,7 @@ mod rollback;
 mod rollout;
 mod secrets;
 mod status;
+mod stop;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -45,7 +46,8 @@ use greenloop_model::{
     RunId, Stage, TargetKind,
 };
 use greenloop_ports::{
-    Deployed, Earlier, Restored, RolloutRequest, Target, TargetError, TargetErrorKind, TargetStatus,
+    Deployed, Earlier, PartLog, Restored, RolloutRequest, Stopped, Target, TargetError,
+    TargetErrorKind, TargetStatus,
 };
 
 /// How long a release may take to become ready where nobody has said.
@@ -220,10 +222,10 @@ impl KubernetesTarget {
         if let Some(other) = history.records.iter().find(foreign) {
             let (name, namespace) = (self.environment_name(), &self.plan.namespace);
             let message = format!(
-                "the environment {name} in namespace {namespace} is released from another \
-                 repository, {}; this one is {}: give it a namespace or an environment name of its \
-                 own, or, to take the environment over, `kubectl annotate secret --namespace \
-                 {namespace} --selector {ENVIRONMENT}={} {REPOSITORY}- {ROOT_COMMIT}-`",
+                "the environment {name} in namespace {namespace} is deployed from another \
+                 repository, {}; this one is {}: use another namespace or environment name, or \
+                 take the environment over with `kubectl annotate secret --namespace {namespace} \
+                 --selector {ENVIRONMENT}={} {REPOSITORY}- {ROOT_COMMIT}-`",
                 other.repository.in_words(),
                 self.repository.in_words(),
                 self.store().slug
@@ -317,7 +319,7 @@ impl KubernetesTarget {
         }
         self.learn_written(&objects);
         if objects.is_empty() {
-            let message = "the manifests hold no object";
+            let message = "the manifests contain no object";
             return Err(KubernetesError::new(KubernetesErrorKind::Manifest, message));
         }
         if let Some(image) = what.image {
@@ -448,8 +450,7 @@ impl KubernetesTarget {
         if error.kind == KubernetesErrorKind::Unreachable
             && let Some(address) = self.connection.address()
         {
-            error.message =
-                format!("no good answer from the API server {address}: {}", error.message);
+            error.message = format!("the API server {address} failed: {}", error.message);
         }
         error
     }
@@ -485,7 +486,7 @@ fn report_pins(pins: &pin::Pins, image: &ImageRef, events: &EventSink) {
         ))
     } else if pins.already == 0 {
         Notice::Warning(format!(
-            "no container in the manifests runs {}: the image that was built is not rolled out",
+            "no container in the manifests uses {}: the built image would not be deployed",
             image.repository()
         ))
     } else {
@@ -627,9 +628,15 @@ impl Target for KubernetesTarget {
     }
 
     async fn service_log(&self, release: ReleaseId) -> Result<String, TargetError> {
+        let logs = self.part_logs(release).await?;
+        let named = |log: PartLog| format!("--- {}\n{}", log.part, log.text);
+        Ok(logs.into_iter().filter(|log| !log.text.is_empty()).map(named).collect())
+    }
+
+    async fn part_logs(&self, release: ReleaseId) -> Result<Vec<PartLog>, TargetError> {
         let cluster = self.cluster().await.map_err(|error| self.target_error(error))?;
         let history = self.history(&cluster).await.map_err(|error| self.target_error(error))?;
-        let Some(record) = history.get(release) else { return Ok(String::new()) };
+        let Some(record) = history.get(release) else { return Ok(Vec::new()) };
         let objects = record.objects();
         self.learn(&cluster, &objects).await.map_err(|error| self.target_error(error))?;
         let ids: Vec<ObjectId> = objects.iter().map(Manifest::id).collect();
@@ -670,6 +677,10 @@ impl Target for KubernetesTarget {
         let outcome = self.roll_back_held(&cluster, &held.hold, earlier).await;
         self.release_lease(held).await;
         outcome
+    }
+
+    async fn stop(&self) -> Result<Stopped, TargetError> {
+        self.stop_serving().await.map_err(|error| self.target_error(error))
     }
 
     async fn status(&self) -> Result<TargetStatus, TargetError> {

@@ -42,7 +42,7 @@ pub(super) async fn undo(
     let (Some(kind), Some(served)) =
         (workload_kind(id), cluster.kind(&id.api_version, &id.kind).await?)
     else {
-        return Err(missing(format!("{id} is of a kind that has no revisions")));
+        return Err(missing(format!("{id} has a kind without revisions")));
     };
     let api = cluster.api(&served, id.namespace.as_deref());
     let plain = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
@@ -77,11 +77,11 @@ pub(super) async fn undo(
             }
             Err(kube::Error::Api(status)) if status.code == 409 => {}
             Err(error) => {
-                return Err(KubernetesError::of(&format!("take {id} back"), error));
+                return Err(KubernetesError::of(&format!("roll back {id}"), error));
             }
         }
     }
-    let message = format!("could not take {id} back: somebody else changes it all the time");
+    let message = format!("could not roll back {id}: another client keeps changing it");
     Err(KubernetesError::new(KubernetesErrorKind::Conflict, message))
 }
 

@@ -60,7 +60,7 @@ impl Address {
         let (base, host, loopback) = parse(model, base_url)?;
         let label = format!("{model} at {host}");
         if model.trim().is_empty() {
-            return Err(not_configured(host, "no model is named: set GREENLOOP_MODEL", None));
+            return Err(not_configured(host, "no model is configured: set GREENLOOP_MODEL", None));
         }
         let entry = match key(&label, key_variable, env)? {
             Some(key) => Authentication::Bearer(key),
@@ -97,7 +97,7 @@ impl Address {
             None => match azure {
                 Ok(identity) => Authentication::Entra(Tokens::new(identity.clone(), &host)),
                 Err(error) => {
-                    let message = format!("no way to a Microsoft Entra token: {error}");
+                    let message = format!("could not get a Microsoft Entra token: {error}");
                     return Err(not_configured(label, message, None));
                 }
             },
@@ -242,13 +242,13 @@ fn parse(model: &str, base_url: &str) -> Result<(String, String, bool), ModelErr
         return Err(wrong("does not begin with http:// or https://"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong("holds credentials: put the key into the environment"));
+        return Err(wrong("contains credentials: put the key into an environment variable"));
     }
     let loopback = match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
         Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        None => return Err(wrong("names no host")),
+        None => return Err(wrong("has no host")),
     };
     let name = url.host_str().unwrap_or_default();
     let host = match url.port() {
@@ -271,7 +271,10 @@ fn key(
     }
     // The parser's own error is not passed on: it has nothing to say that the key is not in.
     if HeaderValue::from_str(value).is_err() {
-        let message = format!("the key in {variable} has characters that no key can have");
+        let message = format!(
+            "the key in {variable} contains characters that are not allowed in \
+            a key"
+        );
         return Err(not_configured(label, message, None));
     }
     Ok(Some(SecretString::from(value.to_owned())))
@@ -314,10 +317,10 @@ mod tests {
         for (base, key, expect) in [
             ("https://api.openai.com/v1", None, "THE_KEY is not set"),
             ("https://api.openai.com/v1", Some(" \n"), "THE_KEY is not set"),
-            ("https://api.openai.com/v1", Some("sk-a\nb"), "characters that no key can have"),
+            ("https://api.openai.com/v1", Some("sk-a\nb"), "not allowed in a key"),
             ("api.openai.com/v1", Some("k"), "is not a URL"),
             ("ftp://x/v1", Some("k"), "does not begin with http"),
-            ("https://me:pw@x/v1", Some("k"), "holds credentials"),
+            ("https://me:pw@x/v1", Some("k"), "contains credentials"),
         ] {
             let error = open_ai(base, key).err().unwrap();
             assert_eq!(error.kind, ModelErrorKind::NotConfigured, "{base}");

@@ -22,9 +22,11 @@ use super::price::{Price, Tokens, estimate_answer, estimate_request};
 use super::round_trip::{BodyEnd, Refusal, RoundTrip, WireError, bounded, root};
 use greenloop_azure::AzureErrorKind;
 use greenloop_config::plan::RolePlan;
-use greenloop_http::retry::{BackoffBuilder as _, ExponentialBuilder, RETRY, delay};
+use greenloop_http::retry::{BackoffBuilder as _, ExponentialBuilder, LONGEST, RETRY, delay};
 use greenloop_model::Usage;
-use greenloop_ports::{Model, ModelError, ModelErrorKind, ModelReply, ModelRequest};
+use greenloop_ports::{
+    Model, ModelError, ModelErrorKind, ModelReply, ModelRequest, ModelWait, SilentWaits, Waits,
+};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -85,7 +87,7 @@ impl ChatModel {
             http = http.no_proxy();
         }
         let http = http.build().map_err(|source| {
-            not_configured(address.label(), "no HTTP client can be made", Some(source.into()))
+            not_configured(address.label(), "could not create an HTTP client", Some(source.into()))
         })?;
         let token_limit = if address.is_openai() {
             TokenLimit::MaxCompletionTokens
@@ -182,50 +184,50 @@ impl ChatModel {
             None => return Err(self.cut(end)),
             Some(Finish::Length) => {
                 let message = match request.max_tokens {
-                    Some(most) => format!("the answer reached max_tokens ({most}) and was cut"),
-                    None => "the answer reached the model's longest and was cut".to_owned(),
+                    Some(most) => format!("the answer was truncated at max_tokens ({most})"),
+                    None => "the answer was truncated at the model's maximum length".to_owned(),
                 };
                 return Err(FailedAttempt::new(ModelErrorKind::Cut, message));
             }
             Some(Finish::Filtered) => {
-                let message = "the server's content filter stopped the answer";
+                let message = "the answer was blocked by the server's content filter";
                 return Err(FailedAttempt::new(ModelErrorKind::Rejected, message));
             }
             Some(Finish::Aborted) => {
-                let message = "the server gave up on the answer";
+                let message = "the server aborted the answer";
                 return Err(FailedAttempt::new(ModelErrorKind::Cut, message).retried(None));
             }
         }
         if let Some(refusal) = answer.refusal.filter(|_| answer.text.is_empty()) {
-            let message = format!("the model declines: {}", bounded(&refusal));
+            let message = format!("the model refused to answer: {}", bounded(&refusal));
             return Err(FailedAttempt::new(ModelErrorKind::Rejected, message));
         }
         // The caller puts in what all attempts together have used.
         let usage = Usage::default();
-        Ok(ModelReply { text: answer.text, tool_calls: answer.tool_calls, usage })
+        let Answer { text, tool_calls, served, .. } = answer;
+        Ok(ModelReply { text, tool_calls, usage, served })
     }
 
     fn cut(&self, end: &BodyEnd) -> FailedAttempt {
         let cut = |message: String| FailedAttempt::new(ModelErrorKind::Cut, message).retried(None);
         match end {
-            BodyEnd::Complete => cut("the stream ended before the answer did".into()),
+            BodyEnd::Complete => cut("the stream ended before the answer was complete".into()),
             BodyEnd::Broken(cause) => {
-                cut(format!("the connection broke within the answer ({})", bounded(cause)))
+                cut(format!("the connection was lost during the answer ({})", bounded(cause)))
             }
             BodyEnd::Stalled(after) => {
-                cut(format!("nothing came for {} s within the answer", after.as_secs_f32()))
+                cut(format!("the answer stalled: no data for {} s", after.as_secs_f32()))
             }
             BodyEnd::Deadline => self.late(),
-            BodyEnd::TooLong => FailedAttempt::new(
-                ModelErrorKind::Protocol,
-                "the response is too long to be an answer",
-            ),
+            BodyEnd::TooLong => {
+                FailedAttempt::new(ModelErrorKind::Protocol, "the response is too long")
+            }
         }
     }
 
     /// Timeouts are not retried: what took this long once takes it again, and a deployment waits.
     fn late(&self) -> FailedAttempt {
-        let message = format!("no whole answer within {} s", self.timeout.as_secs_f32());
+        let message = format!("no complete answer within {} s", self.timeout.as_secs_f32());
         FailedAttempt::new(ModelErrorKind::Timeout, message)
     }
 
@@ -234,16 +236,18 @@ impl ChatModel {
         match error {
             OpenAIError::Boxed(boxed) => match boxed.downcast::<WireError>() {
                 Ok(error) => self.explain_wire(*error),
-                Err(_) => protocol("the HTTP layer failed"),
+                Err(_) => protocol("HTTP error"),
             },
             // The JSON parser's error names a place and a type; the text it read stays here.
             OpenAIError::JSONDeserialize(source, _text) => {
-                protocol("an event of the answer is not in the protocol's form").because_of(source)
+                protocol("an event of the answer does not follow the protocol").because_of(source)
             }
-            OpenAIError::StreamError(_) => {
-                FailedAttempt::new(ModelErrorKind::Cut, "the stream broke within the answer")
-                    .retried(None)
-            }
+            OpenAIError::StreamError(_) => FailedAttempt::new(
+                ModelErrorKind::Cut,
+                "the stream was interrupted during the \
+                    answer",
+            )
+            .retried(None),
             OpenAIError::Reqwest(source) => {
                 FailedAttempt::new(ModelErrorKind::Unreachable, "the request failed")
                     .retried(None)
@@ -252,7 +256,7 @@ impl ChatModel {
             OpenAIError::ApiError(_)
             | OpenAIError::FileSaveError(_)
             | OpenAIError::FileReadError(_)
-            | OpenAIError::InvalidArgument(_) => protocol("the client refused the request"),
+            | OpenAIError::InvalidArgument(_) => protocol("the client rejected the request"),
         }
     }
 
@@ -267,7 +271,7 @@ impl ChatModel {
             }
             WireError::Unbuildable(_) => FailedAttempt::new(
                 ModelErrorKind::NotConfigured,
-                "no request can be made of its address",
+                "its address is not usable in a request",
             ),
             WireError::NoToken(source) => {
                 let kind = match source.kind {
@@ -326,6 +330,37 @@ impl ChatModel {
         }
     }
 
+    /// Whether a pause before a retry may begin. A server that asks for more time than all the
+    /// retries that are left may take would refuse each of them.
+    fn may_wait(
+        &self,
+        failure: &FailedAttempt,
+        asked: Option<Duration>,
+        pause: Duration,
+        retry: u32,
+        waits: &dyn Waits,
+    ) -> Result<(), String> {
+        let left = (self.max_retries + 1).saturating_sub(retry);
+        let most = LONGEST.saturating_mul(left);
+        if let Some(asked) = asked.filter(|asked| *asked > most) {
+            return Err(format!(
+                "the server asks to wait {} s{}, longer than the retries that are left may take \
+                 ({left} of at most {} s each): run again then, or use another model",
+                asked.as_secs(),
+                until(asked).map(|until| format!(" (until {until})")).unwrap_or_default(),
+                LONGEST.as_secs(),
+            ));
+        }
+        waits.allow(&ModelWait {
+            model: self.address.label(),
+            reason: self.address.scrub(&failure.message),
+            asked,
+            pause,
+            retry,
+            retries: self.max_retries,
+        })
+    }
+
     fn error(&self, failure: FailedAttempt, retries: u32, usage: Usage) -> ModelError {
         let mut message = self.address.scrub(&failure.message);
         if retries > 0 {
@@ -360,6 +395,14 @@ impl Model for ChatModel {
     }
 
     async fn complete(&self, request: &ModelRequest) -> Result<ModelReply, ModelError> {
+        self.complete_with(request, &SilentWaits).await
+    }
+
+    async fn complete_with(
+        &self,
+        request: &ModelRequest,
+        waits: &dyn Waits,
+    ) -> Result<ModelReply, ModelError> {
         let mut usage = Usage::default();
         let mut retries = 0;
         let mut delays = self.backoff.build();
@@ -367,7 +410,7 @@ impl Model for ChatModel {
         let mut can = self.known.get();
         let mut fallbacks = Fallbacks::new(can);
         loop {
-            let failure = match self.attempt(request, can, &mut usage).await {
+            let mut failure = match self.attempt(request, can, &mut usage).await {
                 Ok(reply) => {
                     self.known.remember(can);
                     return Ok(ModelReply { usage, ..reply });
@@ -377,7 +420,12 @@ impl Model for ChatModel {
             if let Some(next) =
                 failure.refusal.as_ref().and_then(|refusal| fallbacks.next(request, refusal, can))
             {
-                tracing::debug!(model = self.label(), ?next, "refused; trying with less");
+                tracing::debug!(
+                    model = self.label(),
+                    ?next,
+                    "request rejected; retrying with \
+                    fewer parameters"
+                );
                 can = next;
                 continue;
             }
@@ -390,21 +438,32 @@ impl Model for ChatModel {
                 continue;
             }
             match failure.retry {
-                Some(wait) if retries < self.max_retries => {
-                    let pause = delay(delays.next().unwrap_or_default(), wait);
+                Some(asked) if retries < self.max_retries => {
+                    let pause = delay(delays.next().unwrap_or_default(), asked);
+                    let next = retries + 1;
+                    if let Err(why) = self.may_wait(&failure, asked, pause, next, waits) {
+                        failure.message.push_str(&format!("; {why}"));
+                        return Err(self.error(failure, retries, usage));
+                    }
                     tracing::debug!(
                         model = self.label(),
                         kind = ?failure.kind,
                         pause_ms = pause.as_millis() as u64,
-                        "asking the model again after a pause"
+                        "retrying the request to the model after a delay"
                     );
                     tokio::time::sleep(pause).await;
-                    retries += 1;
+                    retries = next;
                 }
                 Some(_) | None => return Err(self.error(failure, retries, usage)),
             }
         }
     }
+}
+
+/// When a wait that begins now ends; `None` beyond the calendar.
+fn until(wait: Duration) -> Option<String> {
+    let end = jiff::Timestamp::now().checked_add(wait).ok()?;
+    Some(end.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
 }
 
 /// What an HTTP status other than 200 comes to.
@@ -440,7 +499,7 @@ fn streamed_error(error: &Value) -> FailedAttempt {
             FailedAttempt { refusal: None, ..refused(Refusal { status, ..refusal }) }
         }
         Some(_) | None => {
-            let message = format!("the server broke off with an error: {}", refusal.message);
+            let message = format!("the server aborted with an error: {}", refusal.message);
             FailedAttempt::new(ModelErrorKind::Cut, message).retried(None)
         }
     }

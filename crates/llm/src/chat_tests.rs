@@ -169,6 +169,33 @@ async fn check(
 }
 
 #[tokio::test]
+async fn the_model_that_answered_is_named_as_its_server_names_it() {
+    let said = |extra: Value| {
+        let mut event = json!({ "choices": [{ "index": 0, "delta": { "content": "yes" } }] });
+        event.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        sse(&format!("data: {event}\n\n{}{USAGE}data: [DONE]\n\n", end_event("stop")))
+    };
+    for (extra, model, fingerprint) in [
+        (
+            json!({ "model": "m-2024-08-06", "system_fingerprint": "fp_44709d6fcb" }),
+            Some("m-2024-08-06"),
+            Some("fp_44709d6fcb"),
+        ),
+        (
+            json!({ "model": "m-2024-08-06", "system_fingerprint": null }),
+            Some("m-2024-08-06"),
+            None,
+        ),
+        (json!({ "model": "", "system_fingerprint": 7 }), None, None),
+        (json!({}), None, None),
+    ] {
+        let server = Server::playing(vec![said(extra)]).await;
+        let served = server.model().complete(&request("why?")).await.unwrap().served;
+        assert_eq!((served.model.as_deref(), served.fingerprint.as_deref()), (model, fingerprint));
+    }
+}
+
+#[tokio::test]
 async fn one_answer_is_one_request() {
     let server = Server::playing(vec![good("because")]).await;
     let reply = server.model().complete(&request("why?")).await.unwrap();
@@ -181,6 +208,19 @@ async fn one_answer_is_one_request() {
     assert_eq!(body["stream"], true);
     assert_eq!(body["model"], "m");
     assert_eq!(body["messages"][1]["content"], "why?");
+}
+
+#[tokio::test]
+async fn a_secret_that_reached_the_request_is_not_sent() {
+    let secret = "Model-Exit-7\"x";
+    let _guard = greenloop_evidence::Redactor::new([secret.to_owned()]).guard_exits();
+    let server = Server::playing(vec![good("because")]).await;
+    let reply = server.model().complete(&request(&format!("it is {secret}, why?"))).await.unwrap();
+    assert_eq!(reply.text, "because");
+    let (_, body) = &server.requests()[0];
+    let said = body["messages"][1]["content"].as_str().unwrap();
+    assert!(said.starts_with("it is *****") && said.ends_with(", why?"), "{said}");
+    assert!(!body.to_string().contains("Model-Exit-7"), "{body}");
 }
 
 #[tokio::test]
@@ -239,12 +279,12 @@ async fn a_cut_answer_is_never_a_reply() {
     let streamed_error =
         sse(&format!("{}data: {{\"error\":{{\"message\":\"gone\"}}}}\n\n", text_event("x")));
     for (name, turn, part) in [
-        ("closed", half.clone(), "ended before the answer did"),
-        ("closed after [DONE]", done, "ended before the answer did"),
-        ("broken", broken, "connection broke"),
+        ("closed", half.clone(), "ended before the answer was complete"),
+        ("closed after [DONE]", done, "ended before the answer was complete"),
+        ("broken", broken, "connection was lost"),
         ("half a document", half_json, "half a document"),
         ("an error in the stream", streamed_error, "gone"),
-        ("aborted", sse(&end_event("abort")), "gave up"),
+        ("aborted", sse(&end_event("abort")), "aborted the answer"),
     ] {
         let turns = vec![turn.clone(), turn.clone(), turn];
         check(name, turns, Err((Cut, part)), 3).await;
@@ -255,7 +295,7 @@ async fn a_cut_answer_is_never_a_reply() {
     let filtered = sse(&end_event("content_filter"));
     check("filtered", vec![filtered], Err((Rejected, "content filter")), 1).await;
     let malformed = sse("data: {\"choices\": nonsense}\n\n");
-    check("malformed", vec![malformed], Err((Protocol, "protocol's form")), 1).await;
+    check("malformed", vec![malformed], Err((Protocol, "follow the protocol")), 1).await;
     let html = respond(200, "text/html", "", "<html>log in</html>");
     check("a page", vec![html], Err((Protocol, "text/html")), 1).await;
     check("nothing", vec![respond(200, "text/plain", "", "")], Err((Protocol, "nothing")), 1).await;
@@ -285,7 +325,7 @@ async fn what_passes_is_waited_for() {
     let echo = json_body(401, json!({ "error": { "message": format!("bad key {KEY}") } }));
     check("401", vec![echo], Err((Auth, "bad key [the API key]")), 1).await;
     let moved = respond(307, "text/plain", "location: https://elsewhere/\r\n", "");
-    check("a redirect", vec![moved], Err((Rejected, "redirects to https://elsewhere/")), 1).await;
+    check("a redirect", vec![moved], Err((Rejected, "redirect to https://elsewhere/")), 1).await;
 }
 
 #[tokio::test]
@@ -295,6 +335,120 @@ async fn retry_after_is_honoured() {
     let start = Instant::now();
     server.model().complete(&request("why?")).await.unwrap();
     assert!(start.elapsed() >= Duration::from_secs(1), "{:?}", start.elapsed());
+}
+
+/// Keeps what it is asked, and refuses from the `refuses`th pause on.
+struct Asked {
+    waits: Mutex<Vec<ModelWait>>,
+    refuses: usize,
+}
+
+impl Waits for Asked {
+    fn allow(&self, wait: &ModelWait) -> Result<(), String> {
+        let mut waits = self.waits.lock().unwrap();
+        waits.push(wait.clone());
+        if waits.len() < self.refuses { Ok(()) } else { Err("there is no time left".to_owned()) }
+    }
+}
+
+/// Asks once: what came of it, the pauses that were asked for, and the number of requests.
+async fn with_waits(
+    turns: Vec<Turn>,
+    refuses: usize,
+) -> (Result<ModelReply, ModelError>, Vec<ModelWait>, usize) {
+    let server = Server::playing(turns).await;
+    let asked = Asked { waits: Mutex::new(Vec::new()), refuses };
+    let reply = server.model().complete_with(&request("why?"), &asked).await;
+    (reply, asked.waits.into_inner().unwrap(), server.requests().len())
+}
+
+#[tokio::test]
+async fn a_pause_is_asked_for_before_it_begins_and_may_be_refused() {
+    let busy = |asks: &str| {
+        let extra = format!("{asks}\r\n");
+        let body = json!({ "error": { "message": format!("slow down, {KEY}") } });
+        respond(429, "application/json", &extra, body.to_string())
+    };
+    let turns = vec![busy("retry-after-ms: 20"), busy("x-none: 1"), good("ok")];
+    let (reply, waits, requests) = with_waits(turns, usize::MAX).await;
+    assert_eq!((reply.unwrap().text.as_str(), requests), ("ok", 3));
+    let asked: Vec<(Option<u128>, u32, u32)> = waits
+        .iter()
+        .map(|wait| (wait.asked.map(|asked| asked.as_millis()), wait.retry, wait.retries))
+        .collect();
+    assert_eq!(asked, [(Some(20), 1, 2), (None, 2, 2)]);
+    for ModelWait { reason, pause, asked, .. } in &waits {
+        assert_eq!(reason, "HTTP status 429: slow down, [the API key]");
+        assert!(*pause >= asked.unwrap_or_default(), "{pause:?}");
+    }
+
+    // Nothing is waited for that was refused: this pause would take a minute.
+    let (reply, waits, requests) = with_waits(vec![busy("retry-after: 60")], 1).await;
+    let error = reply.unwrap_err();
+    assert_eq!((error.kind, waits.len(), requests), (ModelErrorKind::RateLimited, 1, 1));
+    assert!(error.message.ends_with("; there is no time left"), "{}", error.message);
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_more_than_all_retries_is_not_waited_for() {
+    for asks in ["3600", "121", "18446744073709549568"] {
+        let busy = respond(503, "text/plain", &format!("retry-after: {asks}\r\n"), "later");
+        let (reply, waits, requests) = with_waits(vec![busy], usize::MAX).await;
+        let error = reply.unwrap_err();
+        assert_eq!((error.kind, waits.len(), requests), (ModelErrorKind::Unreachable, 0, 1));
+        let told = format!("the server asks to wait {asks} s");
+        for part in ["HTTP status 503", &told, "2 of at most 60 s each", "run again then"] {
+            assert!(error.message.contains(part), "{part}: {}", error.message);
+        }
+    }
+}
+
+/// A server that answers one request with `head` and then `piece` again and again, for as long as it
+/// is read; the bytes that it could write.
+async fn endless(head: &'static str, piece: String) -> (String, tokio::task::JoinHandle<usize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}/v1", listener.local_addr().unwrap());
+    let written = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_request(&mut stream).await;
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut written = 0;
+        while stream.write_all(piece.as_bytes()).await.is_ok() {
+            written += piece.len();
+            assert!(written < 256 << 20, "it is read without an end");
+        }
+        written
+    });
+    (base, written)
+}
+
+#[tokio::test]
+async fn a_response_without_an_end_is_not_read_to_its_end() {
+    const STREAM: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+    const JSON: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{\"choices\":[\"";
+    const REFUSAL: &str = "HTTP/1.1 401 X\r\ncontent-type: text/plain\r\n\r\n";
+    let long = "x".repeat(1 << 16);
+    let event = text_event(&long);
+    // What the system buffers on both sides comes on top.
+    let buffers = 24 << 20;
+    for (name, head, piece, kind, told, most) in [
+        ("events", STREAM, event, ModelErrorKind::Protocol, "too long", 32 << 20),
+        ("comments", STREAM, format!(":{long}\n"), ModelErrorKind::Protocol, "too long", 32 << 20),
+        ("a document", JSON, long.clone(), ModelErrorKind::Protocol, "too long", 32 << 20),
+        ("a refusal", REFUSAL, long.clone(), ModelErrorKind::Auth, "401", 64 << 10),
+    ] {
+        let (base, written) = endless(head, piece).await;
+        let mut plan =
+            plan_for(Provider::OpenAi { base_url: base.clone(), api_key_env: "KEY".into() });
+        plan.timeout = Duration::from_secs(300);
+        let address = Address::open_ai("m", &base, "KEY", &|_| Some(KEY.to_owned())).unwrap();
+        let model = quick(ChatModel::new(address, &plan).unwrap());
+        let error = model.complete(&request("why?")).await.unwrap_err();
+        assert_eq!(error.kind, kind, "{name}: {error}");
+        assert!(error.message.contains(told), "{name}: {}", error.message);
+        let written = written.await.unwrap();
+        assert!(written <= most + buffers, "{name}: {written} bytes were read");
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::price::Tokens;
-use greenloop_ports::ToolCall;
+use greenloop_ports::{Served, ToolCall};
 
 /// One event of a stream, or the whole body of a server that does not stream. Lenient: servers
 /// leave out, null, number and rename what they like; what matters is read, the rest ignored.
@@ -14,6 +14,8 @@ pub(super) struct Chunk {
     choices: Option<Vec<Choice>>,
     usage: Option<Counted>,
     error: Option<Value>,
+    model: Option<Value>,
+    system_fingerprint: Option<Value>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -104,6 +106,7 @@ pub(super) struct Draft {
     calls: Vec<CallDraft>,
     finish: Option<Finish>,
     counted: Option<Tokens>,
+    served: Served,
 }
 
 /// A whole answer, or what can be said of one that is not.
@@ -116,6 +119,7 @@ pub(super) struct Answer {
     pub(super) finish: Option<Finish>,
     /// Its tokens, where the server counts.
     pub(super) counted: Option<Tokens>,
+    pub(super) served: Served,
 }
 
 impl Draft {
@@ -124,6 +128,8 @@ impl Draft {
         if let Some(error) = chunk.error.filter(|error| !error.is_null()) {
             return Err(error);
         }
+        name(&mut self.served.model, chunk.model);
+        name(&mut self.served.fingerprint, chunk.system_fingerprint);
         if let Some(usage) = chunk.usage
             && let (Some(sent), received) = (usage.prompt_tokens, usage.completion_tokens)
         {
@@ -221,7 +227,19 @@ impl Draft {
             refusal: (!self.refusal.is_empty()).then_some(self.refusal),
             finish: self.finish,
             counted: self.counted,
+            served: self.served,
         }
+    }
+}
+
+/// Keeps what a server says first of itself. Some events have it empty, or as null.
+fn name(known: &mut Option<String>, said: Option<Value>) {
+    /// Characters of a name that is not made up.
+    const LONGEST: usize = 200;
+    if let Some(Value::String(said)) = said.filter(|_| known.is_none())
+        && !said.is_empty()
+    {
+        *known = Some(said.chars().filter(|c| !c.is_control()).take(LONGEST).collect());
     }
 }
 

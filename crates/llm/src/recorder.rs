@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::not_configured;
 use super::transcript::{Recorded, RecordedCall, RecordedUsage, Role};
 use greenloop_evidence::Redactor;
-use greenloop_ports::{Model, ModelError, ModelReply, ModelRequest};
+use greenloop_ports::{Model, ModelError, ModelReply, ModelRequest, SilentWaits, Waits};
 
 /// Passes requests on and adds each answer, redacted, to a file in the form that
 /// [`super::Replay`] reads: this is how transcripts are made. The file only grows.
@@ -30,11 +30,10 @@ impl Recorder {
         path: &Path,
         redactor: Redactor,
     ) -> Result<Self, ModelError> {
-        let role = Role::from_name(role).ok_or_else(|| {
-            not_configured(model.label(), format!("there is no role {role:?}"), None)
-        })?;
+        let role = Role::from_name(role)
+            .ok_or_else(|| not_configured(model.label(), format!("unknown role {role:?}"), None))?;
         let file = OpenOptions::new().create(true).append(true).open(path).map_err(|source| {
-            let message = format!("answers cannot be recorded to {}", path.display());
+            let message = format!("could not record answers to {}", path.display());
             not_configured(model.label(), message, Some(source.into()))
         })?;
         Ok(Self { model, role, redactor, file: Mutex::new(file) })
@@ -70,7 +69,15 @@ impl Model for Recorder {
     }
 
     async fn complete(&self, request: &ModelRequest) -> Result<ModelReply, ModelError> {
-        let reply = self.model.complete(request).await?;
+        self.complete_with(request, &SilentWaits).await
+    }
+
+    async fn complete_with(
+        &self,
+        request: &ModelRequest,
+        waits: &dyn Waits,
+    ) -> Result<ModelReply, ModelError> {
+        let reply = self.model.complete_with(request, waits).await?;
         // A full disk costs the recording, not the run. One write, so that lines of two roles
         // that share the file stay whole.
         let written = self.line(&reply).map_err(std::io::Error::from).and_then(|line| {

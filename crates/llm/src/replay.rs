@@ -11,7 +11,7 @@ use super::transcript::{Recorded, Role, parse};
 use greenloop_config::plan::RolePlan;
 use greenloop_model::Usage;
 use greenloop_ports::{
-    Message, Model, ModelError, ModelErrorKind, ModelReply, ModelRequest, ToolCall,
+    Message, Model, ModelError, ModelErrorKind, ModelReply, ModelRequest, Served, ToolCall,
 };
 
 /// A model that answers from a recording; [`super::transcript`] describes the file. Each record
@@ -29,12 +29,11 @@ impl Replay {
     /// the order of their names.
     pub fn open(role: &str, plan: &RolePlan, root: &Path, path: &Path) -> Result<Self, ModelError> {
         let label = format!("replay ({})", path.display());
-        let role = Role::from_name(role).ok_or_else(|| {
-            not_configured(label.clone(), format!("there is no role {role:?}"), None)
-        })?;
+        let role = Role::from_name(role)
+            .ok_or_else(|| not_configured(label.clone(), format!("unknown role {role:?}"), None))?;
         let full = root.join(path);
         let unreadable = |path: &Path, source: std::io::Error| {
-            let message = format!("the recording {} cannot be read", path.display());
+            let message = format!("could not read the recording {}", path.display());
             not_configured(label.clone(), message, Some(source.into()))
         };
         let mut files = Vec::new();
@@ -86,9 +85,9 @@ impl Model for Replay {
         let Some(record) = self.take(last) else {
             let role = self.role.name();
             let message = match self.left() {
-                0 => format!("the recording has no further answer for the {role}"),
+                0 => format!("the recording contains no further answer for the {role}"),
                 left => format!(
-                    "none of the {left} unused answers for the {role} is for this request, which \
+                    "none of the {left} unused answers for the {role} matches this request, which \
                      ends: {}",
                     ending(last)
                 ),
@@ -123,7 +122,7 @@ impl Model for Replay {
             },
         };
         let usage = self.price.usage(usage);
-        Ok(ModelReply { text: record.answer, tool_calls, usage })
+        Ok(ModelReply { text: record.answer, tool_calls, usage, served: Served::default() })
     }
 }
 

@@ -3,6 +3,7 @@
 //! It is made for one attempt: it knows the attempt's deadline, watches the body as it comes in
 //! and keeps what became of it, which the layers above would flatten into text.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -21,10 +22,15 @@ use tokio::time::Instant;
 
 use super::token::Tokens;
 use greenloop_azure::AzureError;
+use greenloop_http::checked;
 use greenloop_http::retry::retry_after;
 
 /// The longest answer that is read.
 const LONGEST_BODY: usize = 32 << 20;
+
+/// The longest line of a stream of events. Each piece of a line is searched for its end together
+/// with all that came before it.
+const LONGEST_LINE: usize = 8 << 20;
 
 /// How much of a refusal is read.
 const LONGEST_REFUSAL: usize = 64 << 10;
@@ -69,7 +75,7 @@ pub(super) enum WireError {
     #[error("no connection")]
     NoConnection(#[source] reqwest::Error),
     /// `async_openai` could not build the request.
-    #[error("the request cannot be built")]
+    #[error("could not build the request")]
     Unbuildable(#[source] OpenAIError),
     /// There is no token to send.
     #[error("no token")]
@@ -78,13 +84,13 @@ pub(super) enum WireError {
     #[error("HTTP status {}", .0.status)]
     Refused(Refusal),
     /// The time was up before a response came.
-    #[error("no response in time")]
+    #[error("the response timed out")]
     Late,
     /// The response ended before it was whole.
-    #[error("the response was cut")]
+    #[error("the response was truncated")]
     Cut(BodyEnd),
     /// The body is neither a stream of events nor JSON.
-    #[error("the response is neither an event stream nor JSON but {0}")]
+    #[error("the response is neither an event stream nor JSON, but {0}")]
     Foreign(String),
 }
 
@@ -125,6 +131,11 @@ impl tower_service::Service<HttpRequestFactory> for RoundTrip {
 impl RoundTrip {
     async fn go(self, factory: HttpRequestFactory) -> Result<Response, WireError> {
         let mut request = factory.build().await.map_err(WireError::Unbuildable)?;
+        if let Some(body) = request.body().and_then(reqwest::Body::as_bytes)
+            && let Cow::Owned(covered) = checked("the model", body)
+        {
+            *request.body_mut() = Some(covered.into());
+        }
         if let Some(tokens) = &self.tokens {
             let token = tokio::time::timeout_at(self.deadline, tokens.token())
                 .await
@@ -150,7 +161,8 @@ impl RoundTrip {
             .is_some_and(|kind| kind.trim_start().starts_with("text/event-stream"));
         if is_stream {
             let ended = Arc::clone(&self.ended);
-            let body = watch(response, self.deadline, self.idle, LONGEST_BODY, ended);
+            let most = Most { body: LONGEST_BODY, line: LONGEST_LINE };
+            let body = watch(response, self.deadline, self.idle, most, ended);
             return Ok(events(reqwest::Body::wrap_stream(body)));
         }
         self.whole(response).await
@@ -204,13 +216,14 @@ impl RoundTrip {
             }
         };
         if let Some(to) = location.filter(|_| (300..400).contains(&status)) {
-            refusal.message = bounded(&format!("it redirects to {to}"));
+            refusal.message = bounded(&format!("a redirect to {to}"));
         }
         Refusal { status, wait, ..refusal }
     }
 
     async fn collect(&self, response: Response, most: usize) -> (Vec<u8>, BodyEnd) {
         let ended = Arc::new(OnceLock::new());
+        let most = Most { body: most, line: most };
         let body = watch(response, self.deadline, self.idle, most, Arc::clone(&ended));
         let mut body = std::pin::pin!(body);
         let mut bytes = Vec::new();
@@ -295,15 +308,45 @@ fn events(body: reqwest::Body) -> Response {
     Response::from(response)
 }
 
+/// Bytes that are read.
+#[derive(Debug, Clone, Copy)]
+struct Most {
+    body: usize,
+    line: usize,
+}
+
+/// What has been read.
+#[derive(Debug, Clone, Copy, Default)]
+struct Read {
+    body: usize,
+    /// Of the line that has not ended.
+    line: usize,
+}
+
+impl Read {
+    /// With one more piece.
+    fn with(self, piece: &[u8]) -> Self {
+        let line = match piece.iter().rposition(|byte| *byte == b'\n') {
+            Some(end) => piece.len() - end - 1,
+            None => self.line + piece.len(),
+        };
+        Self { body: self.body + piece.len(), line }
+    }
+
+    fn fits(self, most: Most) -> bool {
+        self.body <= most.body && self.line <= most.line
+    }
+}
+
 /// The body with its end watched: `ended` is set before the stream ends.
 fn watch(
     response: Response,
     deadline: Instant,
     idle: Duration,
-    most: usize,
+    most: Most,
     ended: Arc<OnceLock<BodyEnd>>,
 ) -> impl Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static {
-    let start = (Some(Box::pin(response.bytes_stream())), 0usize);
+    let start = (Some(Box::pin(response.bytes_stream())), Read::default());
     futures::stream::unfold(start, move |(body, read)| {
         let ended = Arc::clone(&ended);
         async move {
@@ -312,8 +355,8 @@ fn watch(
                 match tokio::time::timeout_at(deadline.min(Instant::now() + idle), body.next())
                     .await
                 {
-                    Ok(Some(Ok(piece))) if read + piece.len() <= most => {
-                        let read = read + piece.len();
+                    Ok(Some(Ok(piece))) if read.with(&piece).fits(most) => {
+                        let read = read.with(&piece);
                         return Some((Ok(piece), (Some(body), read)));
                     }
                     Ok(Some(Ok(_))) => BodyEnd::TooLong,
@@ -324,7 +367,8 @@ fn watch(
                 };
             let complete = end == BodyEnd::Complete;
             let _first = ended.set(end);
-            (!complete).then(|| (Err(std::io::Error::other("the body was cut")), (None, read)))
+            (!complete)
+                .then(|| (Err(std::io::Error::other("the body was truncated")), (None, read)))
         }
     })
 }
@@ -342,6 +386,23 @@ pub(super) fn root(error: &dyn std::error::Error) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn bodies_and_lines_without_an_end_do_not_fit() {
+        let most = Most { body: 100, line: 10 };
+        for (pieces, fits) in [
+            (&["0123456789", "\n0123456789", "\r\n01234\n", "567\n"][..], true),
+            (&["0123456789", "0"], false),
+            (&["a\n012345", "67890"], false),
+            (&["a\n012345", "6789\n", "0123456789"], true),
+        ] {
+            let read =
+                pieces.iter().fold(Read::default(), |read, piece| read.with(piece.as_bytes()));
+            assert_eq!(read.fits(most), fits, "{pieces:?}");
+        }
+        let lines = (0..101).fold(Read::default(), |read, _| read.with(b"\n"));
+        assert!(!lines.fits(most) && lines.line == 0, "{lines:?}");
+    }
 
     #[test]
     fn refusals_are_read_in_many_forms() {

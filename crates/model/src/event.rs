@@ -180,8 +180,14 @@ pub enum RunEvent {
         #[serde(flatten)]
         evaluation: Evaluation,
     },
-    /// A person decided.
-    HumanDecided { iteration: u32, approved: bool, who: String },
+    /// A person decided; `reason` is why, where they said so.
+    HumanDecided {
+        iteration: u32,
+        approved: bool,
+        who: String,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reason: String,
+    },
     /// The patch is committed and in the work tree.
     PatchApplied { iteration: u32, commit: CommitId, files: Vec<String> },
     /// A new release serves.

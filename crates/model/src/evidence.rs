@@ -157,7 +157,7 @@ impl Remedy {
         Self {
             what: format!(
                 "correct the path of the health check (`health_endpoint` of the environment, or \
-                 `verification.health_check.endpoint`): is {near} meant? Or let the service \
+                 `verification.health_check.endpoint`; did you mean {near}?), or make the service \
                  answer there"
             ),
             command: None,

@@ -29,7 +29,7 @@ impl ImageRef {
             .then(|| Self { repository: repository.to_owned(), digest: digest.to_owned() })
     }
 
-    /// Stands for an image of `repository` that nobody has built yet: its digest is all noughts.
+    /// Stands for an image of `repository` that nobody has built yet: its digest is all zeros.
     pub fn unbuilt(repository: &str) -> Option<Self> {
         Self::new(repository, UNBUILT)
     }

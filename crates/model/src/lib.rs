@@ -3,6 +3,7 @@
 //! Lives here: plain data with validated constructors, small pure functions over it, and the form in
 //! which it is recorded or sent (serde). Must not be here: tokio, the file system, the network.
 
+mod approval;
 mod change;
 mod count;
 mod error_chain;
@@ -16,6 +17,8 @@ mod image;
 mod invocation;
 mod limits;
 pub mod millis;
+mod network;
+mod notification;
 mod outcome;
 mod path;
 mod proof;
@@ -31,6 +34,7 @@ pub mod task;
 mod usage;
 mod words;
 
+pub use approval::{ApprovalState, ApprovalSubject};
 pub use change::{FileChange, FileContent, FileMode};
 pub use count::{counted, times};
 pub use error_chain::error_chain;
@@ -43,6 +47,8 @@ pub use ids::{CommitId, EnvironmentName, InvalidId, ReleaseId, RunId, TreeId};
 pub use image::ImageRef;
 pub use invocation::{Invocation, runs_nothing, shell_word};
 pub use limits::Limits;
+pub use network::{HostPattern, InvalidHost, Network};
+pub use notification::{NotificationForm, NotificationKind};
 pub use outcome::StageOutcome;
 pub use path::{InvalidPath, RepoPath};
 pub use proof::{GateProof, Proof, ProofBasis, TestCounts};

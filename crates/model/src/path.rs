@@ -11,7 +11,7 @@ pub enum InvalidPath {
     #[error("an empty path")]
     Empty,
     /// An absolute path, a drive letter, or a `..` that climbs out.
-    #[error("{0:?} lies outside the repository")]
+    #[error("{0:?} is outside the repository")]
     Outside(String),
     /// A NUL byte.
     #[error("{0:?} contains a NUL byte")]
@@ -67,6 +67,13 @@ impl RepoPath {
     pub fn to_os_path(&self) -> std::path::PathBuf {
         use std::os::unix::ffi::OsStrExt;
         std::path::PathBuf::from(std::ffi::OsStr::from_bytes(&self.0))
+    }
+
+    /// The path for the operating system, relative to the repository's root. Paths are text there:
+    /// bytes that are not UTF-8 are replaced, and such a file is not found.
+    #[cfg(not(unix))]
+    pub fn to_os_path(&self) -> std::path::PathBuf {
+        self.to_string_lossy().into()
     }
 
     /// The components, outermost first; never empty.

@@ -156,8 +156,7 @@ impl Proof {
             return match names.as_slice() {
                 [] => "unproven: no gate failed before the first patch".to_owned(),
                 names => format!(
-                    "unproven: in the output of gate {} no result of a test runner shows that \
-                     what failed works now",
+                    "unproven: the output of gate {} contains no test result that shows the repair",
                     names.join(", ")
                 ),
             };
@@ -197,7 +196,7 @@ impl Proof {
         }
         if !self.judged_without.is_empty() {
             lines.push(format!(
-                "it passes as well with {} as before the patch",
+                "it also passes with {} as before the patch",
                 self.judged_without.join(", ")
             ));
         }
@@ -242,11 +241,11 @@ mod tests {
             [
                 "gate test: 2 passed, 1 failed before; 3 passed now",
                 "fixed: adds",
-                "it passes as well with tests/a.py as before the patch",
+                "it also passes with tests/a.py as before the patch",
                 "the gates passed 3 times on the final tree",
             ]
         );
-        assert!(proof(false).verdict().starts_with("unproven: in the output of gate test"));
+        assert!(proof(false).verdict().starts_with("unproven: the output of gate test"));
         let mut with_build = proof(true);
         let build = GateProof {
             gate: "build".into(),

@@ -126,7 +126,10 @@ pub fn names_secret(name: &str) -> bool {
 pub fn may_name_secret(name: &str) -> bool {
     let words = words(name);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    !matches!(words.as_slice(), ["PWD" | "OLDPWD"])
+    // `GIT_CONFIG_KEY_0` names a setting of git's; its value is in `GIT_CONFIG_VALUE_0`.
+    let names_setting = matches!(words.as_slice(), ["GIT", "CONFIG", "KEY", ..]);
+    !names_setting
+        && !matches!(words.as_slice(), ["PWD" | "OLDPWD"])
         && words.iter().enumerate().any(|(at, word)| {
             *word == "KEY"
                 || *word == "PASS"
@@ -231,5 +234,6 @@ mod tests {
         }
         assert!(may_name_secret("SERVICE_KEY") && may_name_secret("TOKEN_NAME"));
         assert!(!may_name_secret("PWD") && !may_name_secret("KEYBOARD"));
+        assert!(!may_name_secret("GIT_CONFIG_KEY_0"));
     }
 }

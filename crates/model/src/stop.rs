@@ -51,6 +51,8 @@ pub enum StopReason {
         #[serde(rename = "no_model", alias = "reason")]
         reason: String,
     },
+    /// The failed release could not be taken back: the target did not restore the last verified one.
+    NotRestored { reason: String },
     /// Something under the loop failed: the audit log, git, the target.
     Internal { reason: String },
     /// A person or a signal cancelled it.
@@ -79,42 +81,42 @@ impl fmt::Display for StopReason {
             Self::MaxIterations { limit: 1 } => f.write_str("the only iteration is used up"),
             Self::MaxIterations { limit } => write!(f, "all {limit} iterations are used up"),
             Self::NoProgress { repeats: 1 } => {
-                f.write_str("no progress: the failure appeared once, which is the limit")
+                f.write_str("no progress: the failure occurred once, which is the limit")
             }
             Self::NoProgress { repeats } => {
-                write!(f, "no progress: the same failure appeared {repeats} times")
+                write!(f, "no progress: the same failure occurred {repeats} times")
             }
             Self::RepeatedAnswer { what, reason } => {
                 let what = match what {
-                    Repeated::Answer => "the author gave an answer that it had given before",
-                    Repeated::Refusal => "two answers in a row were refused for the same reason",
+                    Repeated::Answer => "the author repeated an earlier answer",
+                    Repeated::Refusal => "two answers in a row were rejected for the same reason",
                     Repeated::Review => "the reviewer rejected two patches in the same words",
                 };
                 write!(f, "no progress: {what}: {}", reason.lines().next().unwrap_or_default())
             }
             Self::RepeatedTree { swing: true } => {
-                f.write_str("no progress: the patches swing between two trees")
+                f.write_str("no progress: the patches alternate between two states of the tree")
             }
             Self::RepeatedTree { swing: false } => {
-                f.write_str("no progress: the patch leads back to a tree that failed before")
+                f.write_str("no progress: the patch restores a tree that already failed")
             }
-            Self::Budget { what } => write!(f, "the {what} budget is used up"),
+            Self::Budget { what } => write!(f, "the {what} budget is exhausted"),
             Self::NotHealable { class, stage } => {
                 write!(f, "the {stage} stage failed for a reason no patch can repair ({class})")
             }
             Self::NoPatch { class, reason } => {
-                write!(f, "the author says no patch is right ({}): {reason}", class.name())
+                write!(f, "the author declined to write a patch ({}): {reason}", class.name())
             }
             Self::NeedsHuman { request } => write!(f, "a person has to decide: {request}"),
             Self::Declined { reason } => write!(f, "the target declined: {reason}"),
             Self::NoHealing { stage } => {
-                write!(f, "the {stage} stage failed, in a run that does not heal")
+                write!(f, "the {stage} stage failed, and this command repairs nothing")
             }
             Self::ModelUnavailable { failure, reason } => {
                 if let Some(failure) = failure {
                     write!(f, "{failure}; ")?;
                 }
-                write!(f, "no model can be asked: {reason}")
+                write!(f, "the model is unavailable: {reason}")
             }
             Self::NoModel { failure, reason } => {
                 if let Some(failure) = failure {
@@ -122,9 +124,12 @@ impl fmt::Display for StopReason {
                 }
                 write!(f, "no model is configured: {reason}")
             }
-            Self::Internal { reason } => write!(f, "the loop itself failed: {reason}"),
+            Self::NotRestored { reason } => {
+                write!(f, "the last verified release could not be restored: {reason}")
+            }
+            Self::Internal { reason } => write!(f, "internal error: {reason}"),
             Self::Cancelled => f.write_str("cancelled"),
-            Self::Abandoned => f.write_str("abandoned: its process was gone"),
+            Self::Abandoned => f.write_str("abandoned: its process had died"),
         }
     }
 }

@@ -136,6 +136,7 @@ impl RunSummary {
             | StopReason::NoHealing { .. }
             | StopReason::ModelUnavailable { .. }
             | StopReason::NoModel { .. }
+            | StopReason::NotRestored { .. }
             | StopReason::Internal { .. } => true,
         };
         self.is_restored() && deployment_failed && switched

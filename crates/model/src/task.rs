@@ -116,6 +116,8 @@ named!(
         Queued = "queued",
         /// Merged to a staging ref, the gates run on that commit.
         Testing = "testing",
+        /// Its gates passed, and a person has to approve the merge.
+        Waiting = "waiting",
         /// The target branch has it.
         Merged = "merged",
         /// It cannot be merged with the target as it is.
@@ -192,6 +194,8 @@ named!(
         Diff = "diff",
         /// A reviewer's verdict.
         Review = "review",
+        /// What models used: a JSON array of [`ModelUsage`](crate::ModelUsage).
+        Usage = "usage",
     }
 );
 
@@ -261,6 +265,12 @@ named!(
         Snapshot = "progress.snapshot",
         /// A deploy run was reported.
         RunReported = "run.reported",
+        /// A person did something; the record of it says what and why.
+        OperatorAction = "operator.action",
+        /// A person has to approve something before it goes on.
+        ApprovalWanted = "approval.wanted",
+        /// A request for approval was decided, expired or was withdrawn.
+        ApprovalEnded = "approval.ended",
     }
 );
 

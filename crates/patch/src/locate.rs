@@ -3,11 +3,13 @@
 use std::cell::{Cell, OnceCell};
 use std::io;
 
-use greenloop_model::{FileContent, InvalidPath, RepoPath};
+use greenloop_model::{FileContent, FileMode, InvalidPath, RepoPath};
 
+use super::link;
 use super::refusal::{Finding, RefusalKind};
+use super::spaced_path;
 use super::tree::Tree;
-use super::written_path::WrittenPath;
+use super::written_path::{WrittenPath, named_in};
 
 /// What a resolution has to know beyond the tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -75,7 +77,13 @@ impl<'t> Locator<'t> {
         written: &WrittenPath,
         shortened: bool,
     ) -> Result<Located<FileContent>, Finding> {
+        if written.is_unclear {
+            return self.whole_line(written);
+        }
         let meanings = self.meanings(written)?;
+        if let Some(located) = self.spaced(written, &meanings)? {
+            return Ok(located);
+        }
         if let Some(located) = self.first_there(written, &meanings)? {
             return Ok(located);
         }
@@ -107,11 +115,89 @@ impl<'t> Locator<'t> {
                 }
             }
         }
+        for (path, _) in &meanings {
+            self.refuse_link(path, written)?;
+        }
         Err(Finding::new(
             RefusalKind::UnknownFile,
             written.shown.clone(),
             format!("there is no such file{}", self.hint(&meanings[0].0)?),
         ))
+    }
+
+    /// The only file of an unclear line, or the refusal that names those in it.
+    fn whole_line(&self, written: &WrittenPath) -> Result<Located<FileContent>, Finding> {
+        if let Ok(path) = RepoPath::new(written.shown.as_bytes())
+            && let Some(content) = self.read(&path)?
+        {
+            return Ok(Located { path, content, leniency: None });
+        }
+        let line = written.shown.as_str();
+        let named = spaced_path::files_in(line, self.files()?, &self.options.roots, true);
+        if let [only] = named.as_slice()
+            && only.file.as_bytes().contains(&b' ')
+            && named_in(&line.replace(&only.file.to_string_lossy(), "")).is_none()
+            && let Some(content) = self.read(only.file)?
+        {
+            return Ok(Located { path: only.file.clone(), content, leniency: None });
+        }
+        let names: Vec<String> = named.iter().map(|named| format!("`{}`", named.file)).collect();
+        let what = if names.len() > 1 {
+            format!("it names several files: {}", names.join(", "))
+        } else {
+            "it names no file surely".to_owned()
+        };
+        Err(Finding::new(
+            RefusalKind::Malformed,
+            format!("the line `{line}`"),
+            format!("{what}; put the path on a line of its own above the block"),
+        ))
+    }
+
+    /// The file with spaces that the line of `written` names.
+    fn spaced(
+        &self,
+        written: &WrittenPath,
+        meanings: &[(RepoPath, Option<&'static str>)],
+    ) -> Result<Option<Located<FileContent>>, Finding> {
+        let Some(line) = written.line.as_deref() else { return Ok(None) };
+        let named = spaced_path::files_in(line, self.files()?, &self.options.roots, false);
+        let mut all: Vec<&RepoPath> = named.iter().map(|named| named.file).collect();
+        let holds = |named: &spaced_path::Named<'_>, there: &RepoPath| {
+            named.file == there || named.file.to_string_lossy().ends_with(&written.shown)
+        };
+        // The path without spaces is elsewhere on the line, and is a file too.
+        let apart = match self.first_there(written, meanings)? {
+            Some(Located { path, .. }) if !named.iter().any(|named| holds(named, &path)) => {
+                Some(path)
+            }
+            Some(_) | None => None,
+        };
+        match (all.as_slice(), &apart) {
+            ([], _) => Ok(None),
+            ([only], None) => {
+                let content = self.read(only)?;
+                Ok(content.map(|content| {
+                    let path = (*only).clone();
+                    let how = "the longest path on its line";
+                    let leniency = (path.to_string_lossy() != written.shown)
+                        .then(|| leniency(written, &path, how));
+                    Located { path, content, leniency }
+                }))
+            }
+            (_, apart) => {
+                all.extend(apart);
+                let names: Vec<String> = all.iter().map(|file| format!("`{file}`")).collect();
+                Err(Finding::new(
+                    RefusalKind::AmbiguousPath,
+                    format!("the line `{line}`"),
+                    format!(
+                        "it names several files: {}; put only the path on the line above the block",
+                        names.join(", ")
+                    ),
+                ))
+            }
+        }
     }
 
     fn first_there(
@@ -133,7 +219,16 @@ impl<'t> Locator<'t> {
         &self,
         written: &WrittenPath,
     ) -> Result<Located<Option<FileContent>>, Finding> {
-        match self.first_there(written, &self.meanings(written)?)? {
+        if written.is_unclear {
+            let Located { path, content, leniency } = self.whole_line(written)?;
+            return Ok(Located { path, content: Some(content), leniency });
+        }
+        let meanings = self.meanings(written)?;
+        let there = match self.spaced(written, &meanings)? {
+            Some(located) => Some(located),
+            None => self.first_there(written, &meanings)?,
+        };
+        match there {
             Some(Located { path, content, leniency }) => {
                 Ok(Located { path, content: Some(content), leniency })
             }
@@ -148,6 +243,18 @@ impl<'t> Locator<'t> {
     ) -> Result<Located<Option<FileContent>>, Finding> {
         let meanings = self.meanings(written)?;
         let files = self.files()?;
+        let spaced = written
+            .line
+            .as_deref()
+            .and_then(|line| spaced_path::in_folder(line, &written.shown, files));
+        if let Some(path) = spaced {
+            let content = self.read(&path)?;
+            if content.is_none() {
+                self.check_room(&path, written)?;
+            }
+            let leniency = Some(leniency(written, &path, "its folder has a space"));
+            return Ok(Located { path, content, leniency });
+        }
         // A backslash in a new file's name is a separator, and `a/` or `b/` is git's unless
         // there is such a directory.
         let (path, how) = meanings
@@ -164,6 +271,25 @@ impl<'t> Locator<'t> {
         }
         let leniency = how.map(|how| leniency(written, path, how));
         Ok(Located { path: path.clone(), content, leniency })
+    }
+
+    /// A path that leads through a symbolic link is refused with the path behind it.
+    fn refuse_link(&self, path: &RepoPath, written: &WrittenPath) -> Result<(), Finding> {
+        let bytes = path.as_bytes();
+        for (at, _) in bytes.iter().enumerate().filter(|(_, b)| **b == b'/') {
+            let Ok(above) = RepoPath::new(&bytes[..at]) else { continue };
+            let Some(found) = self.read(&above)? else { continue };
+            if found.mode == FileMode::Symlink {
+                let to = String::from_utf8_lossy(&found.bytes);
+                let instead = link::instead(self.tree, &above, &found.bytes, &bytes[at + 1..]);
+                return Err(Finding::new(
+                    RefusalKind::BadPath,
+                    written.shown.clone(),
+                    format!("`{above}` is a symbolic link to `{to}`; {instead}"),
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// A new path must not lead through a file, nor be a directory.

@@ -11,6 +11,7 @@ use super::elision::leaves_out;
 use super::fit::{Report, elided, fit};
 use super::line_index::Form;
 use super::lines::{Ending, Lines};
+use super::link;
 use super::locate::{Located, Locator, ResolveOptions};
 use super::parsed::ParsedPatch;
 use super::refusal::{Finding, Refusal, RefusalKind};
@@ -274,7 +275,10 @@ fn update<'e>(
                 let to = String::from_utf8_lossy(&content.bytes).into_owned();
                 return refuse(
                     RefusalKind::BadPath,
-                    &format!("it is a symbolic link to `{to}`; patch `{to}` instead"),
+                    &format!(
+                        "it is a symbolic link to `{to}`; {}",
+                        link::instead(locator.tree, &path, &content.bytes, b"")
+                    ),
                 );
             }
             FileMode::Submodule => {

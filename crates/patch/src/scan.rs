@@ -8,7 +8,7 @@ use super::edit::{Action, FileEdit, Hunk, NewContent};
 use super::fence::Fence;
 use super::refusal::{Finding, RefusalKind};
 use super::whole_file::WholeFile;
-use super::written_path::{Naming, WrittenPath, named_in, named_in_info};
+use super::written_path::{Naming, WrittenPath, named_in, named_in_info, opens_element};
 use super::{envelope, no_patch, search_replace, unified};
 
 /// The state of the pass.
@@ -20,8 +20,8 @@ struct Scan<'a> {
     last_path: Option<WrittenPath>,
 }
 
-/// A line names several files.
-struct Unclear;
+/// A line that may name several files.
+struct Unclear(String);
 
 /// What the pass found.
 pub(super) struct Found {
@@ -155,7 +155,10 @@ impl<'a> Scan<'a> {
         }
         let sure = named_in_info(fence.info);
         if matches!(language.as_str(), "diff" | "patch" | "udiff") {
-            let named = sure.or_else(|| self.named_above(at).unwrap_or(None));
+            let named = match sure {
+                Some(path) => Some(WrittenPath::alone(&path)),
+                None => self.named_above(at).unwrap_or(None),
+            };
             if unified::is_body(body) {
                 let next = unified::read_bare(&mut self.edits, at + 1, fence, named)?;
                 self.edits.take(at, next + 1);
@@ -245,9 +248,9 @@ impl<'a> Scan<'a> {
         let path = match block.path {
             Some(path) => Some(WrittenPath::alone(path.trim_matches('`'))),
             None => match self.named_near(at, fence) {
-                Ok(Some(path)) => Some(WrittenPath::alone(&path)),
+                Ok(Some(path)) => Some(path),
                 Ok(None) => self.last_path.clone(),
-                Err(Unclear) => None,
+                Err(Unclear(line)) => Some(WrittenPath::unclear(&line)),
             },
         };
         let path = path.ok_or_else(|| {
@@ -295,13 +298,19 @@ impl<'a> Scan<'a> {
     /// The file named for the edit at `at`: between it and the fence it stands in, in the
     /// fence's info string, or above. Takes the line that is nothing but the path. An error
     /// when a line names several.
-    fn named_near(&mut self, at: usize, fence: Option<usize>) -> Result<Option<String>, Unclear> {
+    fn named_near(
+        &mut self,
+        at: usize,
+        fence: Option<usize>,
+    ) -> Result<Option<WrittenPath>, Unclear> {
         let floor = fence.map_or(0, |line| line + 1);
         for line in (floor..at).rev() {
             if self.edits.taken[line] {
                 return Ok(None);
             }
-            if self.edits.lines[line].trim().is_empty() {
+            let text = self.edits.lines[line];
+            // `<diff>` is between the path and the block.
+            if text.trim().is_empty() || opens_element(text) {
                 continue;
             }
             match self.named_on(line)? {
@@ -317,27 +326,32 @@ impl<'a> Scan<'a> {
             .and_then(Fence::opening)
             .and_then(|open| named_in_info(open.info));
         match info {
-            Some(path) => Ok(Some(path)),
+            Some(path) => Ok(Some(WrittenPath::alone(&path))),
             None => self.named_above(fence),
         }
     }
 
     /// The file named on the nearest line above `at` that is not blank.
-    fn named_above(&mut self, at: usize) -> Result<Option<String>, Unclear> {
+    fn named_above(&mut self, at: usize) -> Result<Option<WrittenPath>, Unclear> {
         match self.nearest_above(at) {
             Some(line) => self.named_on(line),
             None => Ok(None),
         }
     }
 
-    fn named_on(&mut self, line: usize) -> Result<Option<String>, Unclear> {
-        match named_in(self.edits.lines[line]) {
-            Some(Naming::Whole(path) | Naming::Spaced(path)) => {
+    fn named_on(&mut self, line: usize) -> Result<Option<WrittenPath>, Unclear> {
+        let text = self.edits.lines[line];
+        match named_in(text) {
+            Some(Naming::Whole(path)) => {
                 self.edits.take(line, line + 1);
-                Ok(Some(path))
+                Ok(Some(WrittenPath::alone(&path)))
             }
-            Some(Naming::Within(path)) => Ok(Some(path)),
-            Some(Naming::Unclear) => Err(Unclear),
+            Some(Naming::Spaced(path)) => {
+                self.edits.take(line, line + 1);
+                Ok(Some(WrittenPath::on_line(&path, text)))
+            }
+            Some(Naming::Within(path)) => Ok(Some(WrittenPath::on_line(&path, text))),
+            Some(Naming::Unclear) => Err(Unclear(text.to_owned())),
             None => Ok(None),
         }
     }

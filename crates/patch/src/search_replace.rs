@@ -114,13 +114,32 @@ pub(super) fn read<'a>(lines: &'a [&'a str], at: usize) -> Result<Block<'a>, &'s
     let Some(first) = chosen.first().copied() else {
         return Err("it has no `=======` line between what is there and what comes");
     };
+    let head = numbers_end(&body[..first]);
     Ok(Block {
         path,
         end: at + 1 + length + 1,
-        search: &body[..first],
+        search: &body[head..first],
         replace: &body[first + 1..],
-        others: chosen[1..].iter().map(|at| (&body[..*at], &body[at + 1..])).collect(),
+        others: chosen[1..].iter().map(|at| (&body[head..*at], &body[at + 1..])).collect(),
     })
+}
+
+/// How many lines say where the block belongs, before what is looked for: `:start_line:12`,
+/// `:end_line:14`, and the rule below them.
+fn numbers_end(search: &[&str]) -> usize {
+    let is_number = |line: &&&str| {
+        let number = line
+            .trim()
+            .strip_prefix(":start_line:")
+            .or_else(|| line.trim().strip_prefix(":end_line:"));
+        number.is_some_and(|number| number.trim().parse::<u64>().is_ok())
+    };
+    let numbers = search.iter().take_while(is_number).count();
+    let is_rule = |line: &&str| marks(line, '-').is_some_and(|(_, rest)| rest.is_empty());
+    match search.get(numbers).filter(|line| numbers > 0 && is_rule(line)) {
+        Some(_) => numbers + 1,
+        None => 0,
+    }
 }
 
 /// What may stand between a line's number and its text, where files are shown.
@@ -231,6 +250,22 @@ mod tests {
         // A table of a file's own is left alone.
         check(&["1| a", "3| b"], &["1| a"], &["1| a", "3| b"]);
         check(&["1| a", "x"], &["x"], &["1| a", "x"]);
+    }
+
+    #[test]
+    fn the_numbers_at_the_head_of_a_block_are_none_of_its_lines() {
+        for (head, left) in [
+            (":start_line:2\n-------\n", 1),
+            (":start_line: 2\n:end_line: 3\n-------\n", 1),
+            ("", 1),
+            ("-------\n", 2),
+            (":start_line:2\n", 2),
+            (":start_line:x\n-------\n", 3),
+        ] {
+            let text = format!("<<<<<<< SEARCH\n{head}a\n=======\nb\n>>>>>>> REPLACE");
+            let lines: Vec<&str> = text.lines().collect();
+            assert_eq!(read(&lines, 0).expect("a block").search.len(), left, "{head}");
+        }
     }
 
     #[test]

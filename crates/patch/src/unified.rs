@@ -60,7 +60,7 @@ pub(super) fn read<'a>(
     edits: &mut Collector<'a>,
     start: usize,
     fence: Option<&Fence<'_>>,
-    named: Option<String>,
+    named: Option<WrittenPath>,
 ) -> Result<usize, Finding> {
     let mut header = Header::default();
     let mut at = start;
@@ -127,7 +127,7 @@ pub(super) fn read_bare<'a>(
     edits: &mut Collector<'a>,
     start: usize,
     fence: &Fence<'_>,
-    named: Option<String>,
+    named: Option<WrittenPath>,
 ) -> Result<usize, Finding> {
     let diff = edits.next_diff();
     let (hunks, end) = read_hunks(edits, start, Some(fence), diff)?;
@@ -381,7 +381,7 @@ fn are_prefixed(old: Option<&str>, new: Option<&str>) -> bool {
 
 fn file_edit(
     header: &Header<'_>,
-    named: Option<String>,
+    named: Option<WrittenPath>,
     hunks: Vec<Hunk>,
     start: usize,
 ) -> Result<FileEdit, Finding> {
@@ -403,7 +403,6 @@ fn file_edit(
     let deletes = header.deleted || header.new.is_some_and(is_null);
     let answer_line = start + 1;
     let no_path = || malformed(start, "it names no file; give `--- a/path` and `+++ b/path`");
-    let named = named.map(|path| WrittenPath::alone(&path));
     if creates && deletes {
         return Err(malformed(start, "it both creates and deletes the file"));
     }
@@ -479,8 +478,12 @@ fn one_of(old: &WrittenPath, new: &WrittenPath) -> Option<WrittenPath> {
         path.iter().position(|b| *b == b'/').map(|at| path[at + 1..].to_vec())
     };
     let (old_below, new_below) = (below(old)?, below(new)?);
-    (old_below == new_below)
-        .then(|| WrittenPath { shown: new.shown.clone(), readings: vec![new_below] })
+    (old_below == new_below).then(|| WrittenPath {
+        shown: new.shown.clone(),
+        readings: vec![new_below],
+        line: None,
+        is_unclear: false,
+    })
 }
 
 fn new_content(hunks: &[Hunk], start: usize) -> Result<NewContent, Finding> {

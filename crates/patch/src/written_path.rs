@@ -7,6 +7,11 @@ pub(super) struct WrittenPath {
     pub(super) shown: String,
     /// What it can mean, the likeliest first; never empty.
     pub(super) readings: Vec<Vec<u8>>,
+    /// The line it stands on, where that may name a file with spaces of which this is a part:
+    /// only the tree tells.
+    pub(super) line: Option<String>,
+    /// Whether it is a line of which no word is surely the path.
+    pub(super) is_unclear: bool,
 }
 
 impl WrittenPath {
@@ -17,7 +22,19 @@ impl WrittenPath {
         if let Some(rest) = strip_side(&bytes, b"a/").or_else(|| strip_side(&bytes, b"b/")) {
             readings.push(rest.to_vec());
         }
-        Self { shown: written.trim().to_owned(), readings }
+        Self { shown: written.trim().to_owned(), readings, line: None, is_unclear: false }
+    }
+
+    /// A path on a line that has other words.
+    pub(super) fn on_line(written: &str, line: &str) -> Self {
+        Self { line: Some(line.trim().to_owned()), ..Self::alone(written) }
+    }
+
+    /// A line in which several words may be paths, or parts of one with spaces.
+    pub(super) fn unclear(line: &str) -> Self {
+        let line = line.trim().trim_matches(['#', '*', '`', ':', ' ']);
+        let readings = vec![line.as_bytes().to_vec()];
+        Self { shown: line.to_owned(), readings, line: None, is_unclear: true }
     }
 
     /// The path of one side of a diff, where both sides are known to carry git's prefixes or
@@ -31,7 +48,7 @@ impl WrittenPath {
             .map(|slash| bytes[slash + 1..].to_vec())
             .filter(|rest| !rest.is_empty());
         let readings = stripped.into_iter().chain([bytes]).collect();
-        Self { shown: written.trim().to_owned(), readings }
+        Self { shown: written.trim().to_owned(), readings, line: None, is_unclear: false }
     }
 }
 
@@ -214,7 +231,27 @@ fn spaced(line: &str) -> Option<&str> {
     is_path.then_some(line)
 }
 
+/// The path in an element of its own, as the tools of editors have it: `<path>src/a.rs</path>`.
+fn element(line: &str) -> Option<&str> {
+    ["path", "file_path", "filename", "file"].iter().find_map(|name| {
+        let rest = line.strip_prefix('<')?.strip_prefix(name)?.strip_prefix('>')?;
+        let path = rest.strip_suffix('>')?.strip_suffix(name)?.strip_suffix("</")?;
+        Some(path.trim())
+    })
+}
+
+/// Whether the line only opens an element: `<diff>`.
+pub(super) fn opens_element(line: &str) -> bool {
+    let name = line.trim().strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
+    name.is_some_and(|name| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+    })
+}
+
 fn whole_line(line: &str) -> Option<String> {
+    if let Some(path) = element(line) {
+        return looks_like_path(path, true).then(|| path.to_owned());
+    }
     let mut text = line.trim_start_matches("<!--").trim_end_matches("-->").trim();
     text = text.trim_start_matches(['#', '>']).trim_start();
     for comment in ["// ", "/* ", "-- ", "* ", "- ", "; "] {
@@ -353,6 +390,8 @@ mod tests {
             "New file: src/a.rs",
             "<!-- src/a.rs -->",
             "*** src/a.rs",
+            "<path>src/a.rs</path>",
+            "<file_path> src/a.rs </file_path>",
         ] {
             let expect = match line {
                 "*** src/a.rs" => Some(Naming::Within("src/a.rs".to_owned())),

@@ -100,8 +100,8 @@ pub enum NotCleared {
     NeedsConfirmation,
     /// A person said yes to another change, by other rules, or too long ago.
     #[error(
-        "the confirmation is for other trees or other rules, or older than an hour: confirm the \
-         patch again"
+        "the confirmation was given for another change or other rules, or is older than an hour: \
+         confirm the patch again"
     )]
     ConfirmationExpired,
 }

@@ -49,7 +49,8 @@ const DANGERS: &[DestructiveUse] = &[
     danger("git", &["stash", "drop|clear"], &[], "discards stashed changes"),
     danger("git", &["checkout"], &["-f", "--force"], "discards uncommitted changes"),
     danger("git", &["switch"], &["-f", "--force", "--discard-changes"], "discards uncommitted changes"),
-    danger("git", &["reflog", "expire|delete"], &[], "removes the way back to old commits"),
+    danger("git", &["reflog", "expire|delete"], &[], "deletes the reflog, so old commits become \
+        unreachable"),
     danger("git", &["filter-branch|filter-repo"], &[], "rewrites history"),
     danger("git", &["update-ref"], &["-d", "--delete"], "deletes a ref"),
     danger("git", &["worktree", "remove"], &["-f", "--force"], "deletes a work tree with its changes"),
@@ -59,17 +60,20 @@ const DANGERS: &[DestructiveUse] = &[
     danger("crontab", &[], &["-r"], "deletes all cron jobs"),
     danger("userdel|deluser", &[], &[], "deletes a user"),
     danger("iptables|ip6tables", &[], &["-F", "--flush"], "removes all firewall rules"),
-    danger("docker|podman|nerdctl", &["system|volume|image|container|network|builder", "prune"], &[], "deletes what no container uses now"),
+    danger("docker|podman|nerdctl", &["system|volume|image|container|network|builder", "prune"], &[], "deletes \
+        everything that no container uses"),
     danger("docker|podman|nerdctl", &["volume", "rm|remove"], &[], "deletes volumes with their data"),
     danger("docker|podman|nerdctl", &["compose", "down"], &["-v", "--volumes"], "deletes volumes with their data"),
     danger("docker-compose|podman-compose", &["down"], &["-v", "--volumes"], "deletes volumes with their data"),
-    unless(&["--dry-run"], danger("kubectl|oc", &["delete", "namespace*|ns|ns/*|pv|pvc|persistentvolume*|node|node/*|nodes|crd|crds|customresourcedefinition*|project|all|statefulset*|sts"], &[], "deletes cluster objects with all they hold")),
+    unless(&["--dry-run"], danger("kubectl|oc", &["delete", "namespace*|ns|ns/*|pv|pvc|persistentvolume*|node|node/*|nodes|crd|crds|customresourcedefinition*|project|all|statefulset*|sts"], &[], "deletes \
+        cluster objects with their content")),
     unless(&["--dry-run"], danger("kubectl|oc", &["delete"], &["--all", "-A", "--all-namespaces"], "deletes all objects of a kind")),
-    danger("kubectl|oc", &["drain"], &[], "evicts everything from a node"),
+    danger("kubectl|oc", &["drain"], &[], "evicts all pods from a node"),
     unless(&["--dry-run"], danger("helm", &["uninstall|delete|del"], &[], "removes a release")),
     danger("terraform|tofu|terragrunt|pulumi|cdk|sam|eksctl|vagrant", &["destroy|delete"], &[], "destroys infrastructure"),
     danger("terraform|tofu|terragrunt", &["apply"], &["-destroy", "--destroy"], "destroys infrastructure"),
-    danger("terraform|tofu|terragrunt", &["state", "rm"], &[], "forgets infrastructure"),
+    danger("terraform|tofu|terragrunt", &["state", "rm"], &[], "removes infrastructure from the \
+        state"),
     danger("serverless|sls", &["remove"], &[], "destroys infrastructure"),
     danger("aws", &["s3", "rb"], &[], "deletes a bucket"),
     unless(&["--dryrun"], danger("aws", &["s3", "rm"], &["--recursive"], "deletes many objects")),
@@ -78,7 +82,7 @@ const DANGERS: &[DestructiveUse] = &[
     danger("gsutil", &["rb"], &[], "deletes a bucket"),
     danger("gsutil", &["rm"], &["-r", "-R", "-a"], "deletes many objects"),
     danger("gh", &["repo|release|secret|variable", "delete|archive"], &[], "deletes it on the server"),
-    danger("npm|pnpm|yarn", &["unpublish"], &[], "takes a published package away"),
+    danger("npm|pnpm|yarn", &["unpublish"], &[], "removes a published package"),
     danger("dropdb|dropuser", &[], &[], "deletes a database or its user"),
     danger("mysqladmin", &["drop"], &[], "deletes a database"),
     danger("redis-cli|valkey-cli", &["flushall|flushdb|FLUSHALL|FLUSHDB"], &[], "deletes all keys"),
@@ -189,7 +193,7 @@ pub(super) fn destroys(command: &Command, next: Option<&Command>) -> Option<&'st
         && (has_option(words, "-r") || has_option(words, "-R"))
         && has_option(words, "-f")
     {
-        return Some("may delete a whole folder: its name is hidden in a variable");
+        return Some("may delete a whole folder: its path is in a variable");
     }
     if words.iter().any(|w| w == "--help" || w == "--version") {
         return None;
@@ -216,7 +220,7 @@ pub(super) fn destroys(command: &Command, next: Option<&Command>) -> Option<&'st
             return wide.then_some("deletes a whole system's files");
         }
         "mv" if words.last().is_some_and(|w| w == "/dev/null") => {
-            return Some("moves files into nothing");
+            return Some("discards files by moving them to /dev/null");
         }
         "rd" | "rmdir" | "del" | "erase" if has_slash_option(words, 's') => {
             return Some("deletes a whole folder");
@@ -310,7 +314,7 @@ fn git(words: &[String]) -> Option<&'static str> {
             }
         }
         "gc" if rest.iter().any(|w| w == "--prune=now" || w == "--prune=all") => {
-            return Some("removes the way back to old commits");
+            return Some("deletes the reflog, so old commits become unreachable");
         }
         _ => {}
     }

@@ -8,6 +8,7 @@ use globset::{Glob, GlobBuilder, GlobMatcher, GlobSet, GlobSetBuilder};
 use serde::Deserialize;
 
 use super::gate_files::GateFiles;
+use super::meaning::cluster;
 use super::shell::commands;
 use super::syntax::{SourceFile, Syntax};
 use greenloop_model::RepoPath;
@@ -59,6 +60,34 @@ pub enum FileKind {
 }
 
 impl FileKind {
+    /// Every kind.
+    pub(super) const ALL: [Self; 19] = [
+        Self::Git,
+        Self::Ci,
+        Self::Agent,
+        Self::Editor,
+        Self::Secret,
+        Self::Migration,
+        Self::Snapshot,
+        Self::Judge,
+        Self::Lockfile,
+        Self::Manifest,
+        Self::Image,
+        Self::Infrastructure,
+        Self::Deploy,
+        Self::Build,
+        Self::Test,
+        Self::GateScript,
+        Self::Script,
+        Self::Docs,
+        Self::Product,
+    ];
+
+    /// The kind that [`FileKind::name`] calls so.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// `gate_script`
     pub const fn name(self) -> &'static str {
         match self {
@@ -143,7 +172,7 @@ pub fn file_kind(path: &RepoPath, content: &[u8], gates: &GateFiles) -> FileKind
     match file.syntax {
         Syntax::Shell if checks_or_ships(&file, content) => FileKind::GateScript,
         Syntax::Shell => FileKind::Script,
-        Syntax::Yaml | Syntax::Json if is_kubernetes(content) => FileKind::Deploy,
+        Syntax::Yaml | Syntax::Json if is_kubernetes(&file, content) => FileKind::Deploy,
         Syntax::Docker => FileKind::Image,
         Syntax::Make => FileKind::Build,
         Syntax::Sql => FileKind::Migration,
@@ -254,9 +283,16 @@ fn checks_or_ships(file: &SourceFile, content: &[u8]) -> bool {
             .any(|command| SCRIPT_PROGRAMS.contains(&command.program()))
 }
 
-/// Whether a document has the two keys that every Kubernetes object has.
-fn is_kubernetes(content: &[u8]) -> bool {
+/// Whether the text holds objects of a cluster, or patches of them. One that cannot be parsed is
+/// judged by its lines.
+fn is_kubernetes(file: &SourceFile, content: &[u8]) -> bool {
     let text = String::from_utf8_lossy(content);
+    let likely = (text.contains("apiVersion") && text.contains("kind"))
+        || (text.contains("op") && text.contains("path"))
+        || text.contains("List");
+    if !likely {
+        return false;
+    }
     let has = |key: &str| {
         text.lines().any(|line| {
             let line = line.trim_start_matches(['-', ' ', '{', '\t', '"']);
@@ -264,7 +300,7 @@ fn is_kubernetes(content: &[u8]) -> bool {
                 .is_some_and(|rest| rest.trim_start_matches('"').trim_start().starts_with(':'))
         })
     };
-    has("apiVersion") && has("kind")
+    cluster::holds_objects(file, &text).unwrap_or_else(|| has("apiVersion") && has("kind"))
 }
 
 #[derive(Debug, Deserialize)]
@@ -323,12 +359,21 @@ impl Kinds {
     }
 
     fn of(&self, path: &RepoPath) -> Option<FileKind> {
-        let path = path.to_string_lossy();
+        let path = as_every_system_reads(&path.to_string_lossy());
         self.rows
             .iter()
             .find(|(_, _, hit, miss)| hit.is_match(&path) && !miss.is_match(&path))
             .map(|(kind, ..)| *kind)
     }
+}
+
+/// Without what Windows takes off the end of a name: dots, blanks, and the name of a stream.
+fn as_every_system_reads(path: &str) -> String {
+    let name = |part: &str| -> String {
+        let plain = part.split(':').next().unwrap_or_default().trim_end_matches(['.', ' ']);
+        if plain.is_empty() { part.to_owned() } else { plain.to_owned() }
+    };
+    path.split('/').map(name).collect::<Vec<_>>().join("/")
 }
 
 /// As a glob over whole paths.
@@ -386,9 +431,18 @@ mod tests {
                 "{\n \"apiVersion\": \"v1\",\n \"kind\": \"Pod\"\n}",
                 FileKind::Deploy,
             ),
+            (
+                "ops/all.json",
+                "{\"kind\":\"List\",\"apiVersion\":\"v1\",\"items\":[]}",
+                FileKind::Deploy,
+            ),
+            ("ops/patch.yaml", "- {op: add, path: /spec/a, value: 1}\n", FileKind::Deploy),
+            ("api/calls.json", "[{\"op\": \"get\", \"path\": \"/users\"}]", FileKind::Product),
             ("config/app.yaml", "port: 80\n", FileKind::Product),
             ("kube/client.go", "package kube\n", FileKind::Product),
             ("docs/conf.py", "x = 1\n", FileKind::Product),
+            ("package.json.", "{}", FileKind::Manifest),
+            (".vscode /tasks.json::$DATA", "{}", FileKind::Editor),
         ] {
             let path = RepoPath::new(path).expect("a path");
             assert_eq!(file_kind(&path, content.as_bytes(), &gates), expect, "{path}");

@@ -30,7 +30,29 @@ pub(super) fn find(after: &[u8], lines: &Alignment, prose: bool) -> Vec<Hidden> 
 /// What a file's name hides, if anything.
 pub(super) fn hides_in_name(name: &str) -> Option<&'static str> {
     // Another system takes it for a folder, and tools that read diffs for an escape.
-    hides(name, false).or_else(|| name.contains('\\').then_some("a backslash"))
+    hides(name, false).or_else(|| name.contains('\\').then_some("a backslash")).or_else(|| {
+        name.split('/')
+            .any(is_read_otherwise)
+            .then_some("a part that Windows reads as another name")
+    })
+}
+
+/// Names that Windows takes for another file, or for a device.
+fn is_read_otherwise(part: &str) -> bool {
+    let stem = part.split('.').next().unwrap_or_default().to_lowercase();
+    let device = matches!(stem.as_str(), "con" | "prn" | "aux" | "nul")
+        || ["com", "lpt"].iter().any(|start| {
+            stem.strip_prefix(start)
+                .is_some_and(|rest| rest.len() == 1 && rest.parse::<u8>().is_ok())
+        });
+    // `PACKAG~1.JSO`
+    let short = stem.split_once('~').is_some_and(|(name, number)| {
+        !name.is_empty() && name.len() <= 6 && !number.is_empty() && number.parse::<u32>().is_ok()
+    });
+    device
+        || short
+        || part.ends_with(['.', ' ']) && !part.trim_matches('.').is_empty()
+        || part.contains(':')
 }
 
 /// What a text hides, if anything; in prose, words of any alphabet stand side by side.
@@ -39,7 +61,7 @@ pub(super) fn hides(text: &str, prose: bool) -> Option<&'static str> {
     for c in text.chars() {
         match c {
             '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                return Some("characters that turn the direction of the text");
+                return Some("characters that change the direction of text");
             }
             // Joiners stand between letters of the scripts that need them, and within emoji.
             '\u{200c}' | '\u{200d}' if !previous.is_ascii() => {}
@@ -70,7 +92,7 @@ pub(super) fn hides(text: &str, prose: bool) -> Option<&'static str> {
     }
     for word in text.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '$') {
         if !word.is_ascii() && mixes_alphabets(word) {
-            return Some("a word whose letters come from different alphabets");
+            return Some("a word with letters from different alphabets");
         }
     }
     None
@@ -112,6 +134,19 @@ mod tests {
             "x\u{8}y",
         ] {
             assert!(hides(text, false).is_some(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_another_system_reads_otherwise_are_found() {
+        for name in ["package.json.", "a/.vscode /x", "PACKAG~1.JSO", "src/a.py:x", "aux.c", "a\\b"]
+        {
+            assert!(hides_in_name(name).is_some(), "{name}");
+        }
+        for name in
+            ["src/auxiliary.c", "a~b/c.rs", "console.ts", ".github/x.yml", "com10/a", "a..b"]
+        {
+            assert_eq!(hides_in_name(name), None, "{name}");
         }
     }
 

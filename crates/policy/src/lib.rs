@@ -19,17 +19,22 @@ mod gate_files;
 mod harmless;
 mod hidden_text;
 mod lines;
+mod meaning;
 mod objects;
+mod own_rules;
 mod protected;
 mod protected_path;
 mod rules;
 mod secrets;
+mod shadows;
 mod shapes;
 mod shell;
+mod special_case;
 mod subject;
 mod suspicious;
 mod syntax;
 mod test_changes;
+mod test_headers;
 mod tests_lost;
 mod weakening;
 mod words;
@@ -38,7 +43,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
-use greenloop_config::plan::PolicyPlan;
+use greenloop_config::plan::{PolicyPlan, RulePosition};
 use greenloop_model::{Decision, Evaluation, FileChange, FileMode, RepoPath, RuleMatch, counted};
 
 pub use clearance::{CONFIRMATION_LASTS, ClearedPatch, Confirmation, NotCleared, Scope, clear};
@@ -48,6 +53,7 @@ pub use rules::{Example, RuleDoc};
 pub use subject::{Subject, failure_text};
 
 use lines::Alignment;
+use own_rules::OwnRule;
 use protected_path::ProtectedPath;
 use shapes::{Changed, Shape};
 use syntax::{SourceFile, Syntax};
@@ -67,7 +73,7 @@ pub fn is_about_every_patch(evaluation: &Evaluation) -> bool {
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
     /// A pattern of `never_delete` that is none.
-    #[error("{pattern:?} is not a pattern for safety.never_delete")]
+    #[error("{pattern:?} is not a valid pattern for safety.never_delete")]
     Pattern {
         /// The pattern as configured.
         pattern: String,
@@ -78,6 +84,14 @@ pub enum PolicyError {
     /// A phrase of `require_confirmation` without a word.
     #[error("an empty phrase in safety.require_confirmation")]
     EmptyWord,
+    /// A rule of `safety.rules` that cannot be used, or that its examples contradict.
+    #[error("safety.rules, {position}: rule `{rule}`: {problem}")]
+    Rule {
+        /// Where it stands in the configuration.
+        position: RulePosition,
+        rule: String,
+        problem: String,
+    },
     /// The phrases or built-in patterns cannot be compiled.
     #[error("the policy's patterns cannot be compiled")]
     Words {
@@ -94,6 +108,7 @@ pub struct Policy {
     words: words::Words,
     weakenings: weakening::Weakenings,
     tests: tests_lost::TestPatterns,
+    own: Vec<OwnRule>,
 }
 
 /// What the policy says of changes.
@@ -116,6 +131,7 @@ impl Policy {
             words: words::Words::new(&plan.require_confirmation)?,
             weakenings: weakening::Weakenings::new(),
             tests: tests_lost::TestPatterns::new(),
+            own: own_rules::compile(&plan.rules)?,
             plan: plan.clone(),
         })
     }
@@ -128,6 +144,16 @@ impl Policy {
     /// The rule with this id.
     pub fn explain(rule: &str) -> Option<&'static RuleDoc> {
         rules::table().iter().find(|doc| doc.id == rule)
+    }
+
+    /// The rule with this id, also one of the configuration.
+    pub fn rule(&self, id: &str) -> Option<&RuleDoc> {
+        self.own.iter().map(|rule| &rule.doc).find(|doc| doc.id == id).or_else(|| Self::explain(id))
+    }
+
+    /// The rules of the configuration.
+    pub fn own_rules(&self) -> impl Iterator<Item = &RuleDoc> {
+        self.own.iter().map(|rule| &rule.doc)
     }
 
     /// A digest of all that decides: the rules and their configuration. Sixty-four hex digits.
@@ -153,11 +179,15 @@ impl Policy {
     pub fn judge(&self, changes: &[FileChange], subject: &Subject<'_>) -> Judgement {
         let mut found = Findings::default();
         if self.plan.confirm_every_patch {
-            found.patch(rules::REQUIRE_APPROVAL, "this environment wants every patch confirmed");
+            found.patch(
+                rules::REQUIRE_APPROVAL,
+                "this environment requires confirmation of every \
+                patch",
+            );
         }
         if changes.len() > self.plan.max_files {
             let detail = format!(
-                "{}, and {} is the most",
+                "{}; the maximum is {}",
                 counted(changes.len(), "file", "files"),
                 self.plan.max_files
             );
@@ -168,7 +198,7 @@ impl Policy {
         let changed: usize = judged.iter().map(|j| j.lines.added() + j.lines.removed()).sum();
         if changed > self.plan.max_changed_lines {
             let detail = format!(
-                "{changed} lines added and removed, and {} is the most",
+                "{changed} lines added and removed; the maximum is {}",
                 self.plan.max_changed_lines
             );
             found.patch(rules::MAX_CHANGED_LINES, detail);
@@ -177,13 +207,23 @@ impl Policy {
         for judged in &judged {
             self.judge_paths(judged.change, &mut found);
             self.judge_entry(judged.change, &mut found);
-            judge_kind(judged, subject, product, &mut found);
+            judge_kind(judged, changes, subject, product, &mut found);
             self.judge_text(judged, subject, &mut found);
+            self.judge_own(judged, &mut found);
         }
         self.judge_tests(&judged, product, &mut found);
         let evaluation = Evaluation::new(found.matches);
         let facts = facts(&judged, &evaluation);
         Judgement { evaluation, facts }
+    }
+
+    fn judge_own(&self, judged: &Judged<'_>, found: &mut Findings) {
+        for rule in &self.own {
+            for hit in rule.matches(judged).into_iter().take(MATCHES_PER_FILE) {
+                let path = Some(judged.change.path.clone());
+                found.decided(&rule.doc.id, rule.doc.decision, path, hit.line, hit.detail);
+            }
+        }
     }
 
     /// What happens to tests that are there.
@@ -229,12 +269,8 @@ impl Policy {
                 continue;
             };
             let (rule, detail) = match place {
-                ProtectedPath::GitInternals => {
-                    (rules::GIT_INTERNALS, "lies inside git's own folder")
-                }
-                ProtectedPath::Submodules => {
-                    (rules::SUBMODULE, "says which other repositories belong here")
-                }
+                ProtectedPath::GitInternals => (rules::GIT_INTERNALS, "is inside git's own folder"),
+                ProtectedPath::Submodules => (rules::SUBMODULE, "configures git's submodules"),
                 ProtectedPath::OwnConfig => (rules::OWN_CONFIG, "is Greenloop's own configuration"),
                 ProtectedPath::DefaultConfig => {
                     if is_another_programs(change) {
@@ -244,7 +280,7 @@ impl Policy {
                     (rules::OWN_CONFIG, what)
                 }
                 ProtectedPath::OwnRecords => {
-                    (rules::OWN_RECORDS, "holds Greenloop's records of its runs")
+                    (rules::OWN_RECORDS, "contains Greenloop's records of its runs")
                 }
             };
             found.line(rule, path, None, format!("{path} {detail}"));
@@ -265,7 +301,7 @@ impl Policy {
         let Some(after) = &change.after else { return };
         if after.bytes.len() > self.plan.max_file_bytes {
             let detail = format!(
-                "{path} is {} bytes large, and {} is the most",
+                "{path} has {} bytes; the maximum is {}",
                 after.bytes.len(),
                 self.plan.max_file_bytes
             );
@@ -280,7 +316,7 @@ impl Policy {
                 found.line(rules::FILE_MODE, path, None, detail);
             }
             (None, FileMode::Executable) if !after.bytes.starts_with(b"#!") => {
-                let detail = format!("{path} is a new executable and no script");
+                let detail = format!("{path} is a new executable that is not a script");
                 found.line(rules::FILE_MODE, path, None, detail);
             }
             (
@@ -309,7 +345,8 @@ impl Policy {
         let path = &change.path;
         let before = change.before.as_ref().map_or(&[][..], |file| &file.bytes);
         let file = SourceFile::new(path, &after.bytes);
-        for rule in rules::table().iter().filter(|rule| rule.looks_at(&file, *kind)) {
+        let looks_at = |rule: &&RuleDoc| judged.kinds().any(|kind| rule.looks_at(&file, kind));
+        for rule in rules::table().iter().filter(looks_at) {
             for hit in rule.matches(before, &after.bytes, lines).into_iter().take(MATCHES_PER_FILE)
             {
                 let verb = if hit.gone { "takes away" } else { "adds" };
@@ -331,12 +368,11 @@ impl Policy {
                 found.line(rules::TEST_ANSWER, path, Some(hit.line), hit.detail);
             }
         }
-        if matches!(kind, FileKind::Deploy | FileKind::Image) {
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            for grant in objects::grants(&file, &text(before), &text(&after.bytes)) {
-                let detail = format!("{}: {}", grant.path, grant.what);
-                found.line(rules::OBJECT_RIGHTS, path, None, detail);
-            }
+        let kinds: Vec<FileKind> = judged.kinds().collect();
+        let (was, is) = (String::from_utf8_lossy(before), String::from_utf8_lossy(&after.bytes));
+        let meant = meaning::compare(&file, &kinds, &was, &is);
+        for finding in meant.into_iter().take(MATCHES_PER_FILE) {
+            found.line(finding.rule, path, finding.line, finding.detail);
         }
         for secret in secrets::find(before, &after.bytes, lines) {
             found.line(
@@ -391,6 +427,8 @@ struct Judged<'a> {
     kind: FileKind,
     /// What the file was before it moved here.
     moved_from: Option<FileKind>,
+    /// What product code becomes by its new content: a script, an object of a cluster.
+    becomes: Option<FileKind>,
     lines: Alignment,
 }
 
@@ -404,17 +442,24 @@ impl<'a> Judged<'a> {
             .as_ref()
             .filter(|from| **from != change.path)
             .map(|from| file_kind(from, bytes, gates));
-        Self {
-            change,
-            file: SourceFile::new(&change.path, bytes),
-            kind: file_kind(&change.path, bytes, gates),
-            moved_from,
-            lines: align(change),
-        }
+        let kind = file_kind(&change.path, bytes, gates);
+        let becomes = change
+            .after
+            .as_ref()
+            .filter(|_| kind == FileKind::Product)
+            .map(|after| file_kind(&change.path, &after.bytes, gates))
+            .filter(|becomes| *becomes != kind);
+        let file = SourceFile::new(&change.path, bytes);
+        Self { change, file, kind, moved_from, becomes, lines: align(change) }
     }
 }
 
 impl Judged<'_> {
+    /// All kinds that it is, was or becomes.
+    fn kinds(&self) -> impl Iterator<Item = FileKind> {
+        [Some(self.kind), self.moved_from, self.becomes].into_iter().flatten()
+    }
+
     /// Whether it changes what the product does: more than comments of its code.
     fn changes_product(&self) -> bool {
         let Some(after) = self.change.after.as_ref().filter(|_| self.kind == FileKind::Product)
@@ -497,13 +542,18 @@ fn facts(judged: &[Judged<'_>], evaluation: &Evaluation) -> String {
 }
 
 /// Rules about all files of a kind.
-fn judge_kind(judged: &Judged<'_>, subject: &Subject<'_>, product: bool, found: &mut Findings) {
-    let Judged { change, file, kind, moved_from, lines } = judged;
-    let kinds = [Some(*kind), *moved_from];
-    let changed = Changed::new(change, file, lines);
+fn judge_kind(
+    judged: &Judged<'_>,
+    patch: &[FileChange],
+    subject: &Subject<'_>,
+    product: bool,
+    found: &mut Findings,
+) {
+    let Judged { change, file, moved_from, lines, .. } = judged;
+    let changed = Changed::new(change, file, lines, patch);
     for rule in rules::table() {
         let Some(shapes) = &rule.unless else { continue };
-        let Some(kind) = kinds.iter().flatten().find(|kind| rule.kinds.contains(*kind)) else {
+        let Some(kind) = judged.kinds().find(|kind| rule.kinds.contains(kind)) else {
             continue;
         };
         let harmless = shapes.iter().any(|shape| match (&changed, shape) {
@@ -522,13 +572,16 @@ fn judge_kind(judged: &Judged<'_>, subject: &Subject<'_>, product: bool, found: 
             found.line(&rule.id, &change.path, None, detail);
         }
     }
+    if let Some(what) = shadows::find(change, subject) {
+        found.line(rules::SHADOWS_GATE, &change.path, None, what);
+    }
     let name = change.path.to_string_lossy();
     if change.before.is_none() || moved_from.is_some() {
         if let Some(what) = hidden_text::hides_in_name(&name) {
             found.line(rules::HIDDEN_TEXT, &change.path, None, format!("its name has {what}"));
         }
         if let Some(other) = subject.differs_in_case(&change.path) {
-            let detail = format!("its name differs from {other} in case only");
+            let detail = format!("its name differs from {other} only in case");
             found.line(rules::HIDDEN_TEXT, &change.path, None, detail);
         }
     }
@@ -562,6 +615,17 @@ impl Findings {
     fn push(&mut self, rule: &str, path: Option<RepoPath>, line: Option<usize>, detail: String) {
         // An unknown rule is as strict as can be; the tests see to it that there is none.
         let decision = Policy::explain(rule).map_or(Decision::Forbid, |doc| doc.decision);
+        self.decided(rule, decision, path, line, detail);
+    }
+
+    fn decided(
+        &mut self,
+        rule: &str,
+        decision: Decision,
+        path: Option<RepoPath>,
+        line: Option<usize>,
+        detail: String,
+    ) {
         let line = line.and_then(|line| u64::try_from(line).ok()).map(|line| line + 1);
         let found = RuleMatch { rule: rule.to_owned(), decision, path, line, detail };
         if !self.matches.contains(&found) {
@@ -602,6 +666,7 @@ mod tests {
             max_file_bytes: 2_000,
             config_path: Some(RepoPath::new("config.yaml").expect("a path")),
             confirm_every_patch: false,
+            rules: Vec::new(),
         }
     }
 
@@ -625,7 +690,22 @@ mod tests {
         for doc in Policy::rules() {
             for example in &doc.examples {
                 let change = example.change().expect("a change");
-                let evaluation = policy.evaluate(&[change]);
+                let files = example
+                    .beside
+                    .iter()
+                    .chain(example.before.iter().map(|before| (&example.path, before)));
+                let tree: greenloop_patch::MemoryTree = files
+                    .map(|(path, text)| {
+                        let path = RepoPath::new(path).expect("a path");
+                        (path, FileContent::regular(text.as_bytes()))
+                    })
+                    .collect();
+                let subject = Subject::of_tree(&tree, []);
+                let subject = match &example.failure {
+                    Some(failure) => subject.repairing(failure),
+                    None => subject,
+                };
+                let evaluation = policy.evaluate_for(&[change], &subject);
                 let matched: Vec<_> = evaluation.matches().iter().map(|m| &m.rule).collect();
                 assert_eq!(
                     matched.iter().any(|rule| **rule == doc.id),

@@ -53,7 +53,7 @@ impl Protected {
         } else {
             taken(before, change.after.as_ref(), &SourceFile::new(old_path, &before.bytes))?
         };
-        Some(format!("{old_path} is {what}, and {pattern:?} protects it"))
+        Some(format!("{old_path} is {what}, but {pattern:?} protects it"))
     }
 }
 
@@ -81,7 +81,7 @@ fn taken(
     }
     let (old, new) = (weight(&before.bytes, file), weight(&after.bytes, file));
     if old > 0 && (new == 0 || (old >= SMALL && new * GUTTED_DIVISOR < old)) {
-        return Some("gutted: almost nothing of it is left");
+        return Some("almost completely emptied");
     }
     None
 }

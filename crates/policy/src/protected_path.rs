@@ -45,7 +45,7 @@ pub(super) fn protected_path(path: &RepoPath, config: Option<&RepoPath>) -> Opti
     if own {
         return Some(ProtectedPath::OwnConfig);
     }
-    if folders.is_empty() && name == greenloop_config::DEFAULT_NAME {
+    if folders.is_empty() && name == greenloop_config::OLD_NAME {
         return Some(ProtectedPath::DefaultConfig);
     }
     if is_record(folders, name) {

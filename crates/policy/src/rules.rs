@@ -1,6 +1,7 @@
 //! Every rule, as a person reads about it (`greenloop policy explain RULE`) and as the policy
 //! applies it. The table is data: `rules/rules.yaml`.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use globset::GlobMatcher;
@@ -11,6 +12,7 @@ use super::file_kind::{FileKind, path_matcher};
 use super::lines::{Alignment, split};
 use super::shapes::Shape;
 use super::syntax::SourceFile;
+use greenloop_config::plan::PolicyRule;
 use greenloop_model::{Decision, FileChange, FileContent, FileMode, RepoPath};
 
 pub(super) const TABLE: &str = include_str!("../rules/rules.yaml");
@@ -66,6 +68,12 @@ pub struct Example {
     /// The kind of entry afterwards.
     #[serde(default = "regular", with = "mode")]
     pub mode: FileMode,
+    /// The failure that the change repairs.
+    #[serde(default)]
+    pub failure: Option<String>,
+    /// Other files of the repository.
+    #[serde(default)]
+    pub beside: BTreeMap<String, String>,
     /// Whether the rule matches.
     #[serde(default = "yes")]
     pub matches: bool,
@@ -123,6 +131,45 @@ impl RuleDoc {
             adds: regex(&self.adds)?,
             removes: regex(&self.removes)?,
         })
+    }
+
+    /// One of the configuration.
+    ///
+    /// # Errors
+    /// Says which of its expressions cannot be compiled.
+    pub(super) fn own(plan: &PolicyRule, kinds: Vec<FileKind>) -> Result<Self, String> {
+        let doc = Self {
+            id: plan.id.clone(),
+            decision: plan.decision,
+            what: "A rule of the configuration (safety.rules).".to_owned(),
+            why: plan.reason.clone(),
+            way_out: plan.way_out.clone().unwrap_or_else(|| match plan.decision {
+                Decision::Forbid => by_hand(),
+                Decision::NeedsHuman | Decision::Allow => confirm(),
+            }),
+            examples: Vec::new(),
+            kinds,
+            paths: plan.paths.clone(),
+            adds: plan.adds.clone(),
+            removes: plan.removes.clone(),
+            unless: None,
+            compiled: OnceLock::new(),
+        };
+        let compiled = doc.compile()?;
+        let _first = doc.compiled.set(compiled);
+        Ok(doc)
+    }
+
+    /// Whether it looks for text rather than at any change.
+    pub(super) fn reads_text(&self) -> bool {
+        self.adds.is_some() || self.removes.is_some()
+    }
+
+    /// Whether it looks at a path from which a file of one of these kinds was moved away.
+    pub(super) fn looks_at_path(&self, path: &RepoPath, kinds: &[Option<FileKind>]) -> bool {
+        (self.kinds.is_empty() || kinds.iter().flatten().any(|kind| self.kinds.contains(kind)))
+            && !self.paths.is_empty()
+            && self.compiled().paths.iter().any(|glob| glob.is_match(&*path.to_string_lossy()))
     }
 
     fn compiled(&self) -> &Compiled {
@@ -219,18 +266,30 @@ pub(super) const REQUIRE_APPROVAL: &str = "require_approval";
 pub(super) const HIDDEN_TEXT: &str = "hidden_text";
 pub(super) const UNREACHABLE_CODE: &str = "unreachable_code";
 pub(super) const TEST_ANSWER: &str = "test_answer";
+pub(super) const SHADOWS_GATE: &str = "shadows_gate";
 pub(super) const OBJECT_RIGHTS: &str = "object_rights";
+pub(super) const IMAGE_BASE: &str = "image_base";
+pub(super) const IMAGE_DOWNLOAD: &str = "image_download";
+pub(super) const IMAGE_USER: &str = "image_user";
+pub(super) const IMAGE_SECRET: &str = "image_secret";
+pub(super) const IMAGE_ISOLATION: &str = "image_isolation";
+pub(super) const IMAGE_HEALTH: &str = "image_health";
+pub(super) const DEPENDENCY_SOURCE: &str = "dependency_source";
+pub(super) const INSTALL_SCRIPT: &str = "install_script";
+pub(super) const INTEGRITY: &str = "integrity";
 
 fn confirm() -> String {
-    "Answer yes when asked, run with --yes, or make the change yourself and commit it.".to_owned()
+    "Confirm it when asked, run with --yes, or make the change yourself and commit it.".to_owned()
+}
+
+fn by_hand() -> String {
+    "Nothing overrides this rule: make the change yourself and commit it.".to_owned()
 }
 
 fn way_out<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Ok(match String::deserialize(deserializer)?.as_str() {
         "confirm" => confirm(),
-        "by_hand" => {
-            "Nothing overrides this rule: make the change yourself and commit it.".to_owned()
-        }
+        "by_hand" => by_hand(),
         other => other.to_owned(),
     })
 }

@@ -7,11 +7,13 @@
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::Subject;
 use super::destructive::destroys;
 use super::gate_files::make_rules;
 use super::lines::{Alignment, Hunk, split};
+use super::meaning::{self, cluster, dockerfile, packages};
 use super::objects;
 use super::shell::{Command, commands};
 use super::syntax::{SourceFile, Syntax};
@@ -41,11 +43,22 @@ pub(super) enum Shape {
     ExistingPath,
     /// The failure names the file: a version becomes one that the lockfile has.
     LockedVersion,
-    /// The failure names the file, and the key: its value changes.
+    /// The failure names the file, and the key: its value changes. A key that says what is run, by
+    /// whom or whether at all is none.
     NamedKey,
+    /// The failure names the file, and says of a key that there is none such: it is spelt otherwise,
+    /// with the same value.
+    MisspeltKey,
     /// The failure names the file, and it does not parse: it does now, with the same words.
     Syntax,
-    /// The failure names the lockfile, and the manifest says what it says now.
+    /// The failure names a package that is missing: a manifest gets it, or another version of it,
+    /// from the registry, and the lockfile of the patch or of the tree, or a checksum, pins it.
+    PinnedDependency,
+    /// The failure is about a probe: its path becomes one that the product has, or its port one
+    /// that the container has.
+    NamedProbe,
+    /// The failure names the lockfile, or a package that comes in: nothing comes from elsewhere,
+    /// without a checksum, or with a script.
     LockFollowsManifest,
 }
 
@@ -54,6 +67,8 @@ pub(super) struct Changed<'a> {
     pub change: &'a FileChange,
     pub file: &'a SourceFile,
     pub lines: &'a Alignment,
+    /// All changes of the patch.
+    pub patch: &'a [FileChange],
     pub before: String,
     pub after: String,
 }
@@ -65,6 +80,7 @@ impl<'a> Changed<'a> {
         change: &'a FileChange,
         file: &'a SourceFile,
         lines: &'a Alignment,
+        patch: &'a [FileChange],
     ) -> Option<Self> {
         let (before, after) = (change.before.as_ref()?, change.after.as_ref()?);
         let moved = change.moved_from.as_ref().is_some_and(|from| *from != change.path);
@@ -76,7 +92,8 @@ impl<'a> Changed<'a> {
             return None;
         }
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Some(Self { change, file, lines, before: text(&before.bytes), after: text(&after.bytes) })
+        let (before, after) = (text(&before.bytes), text(&after.bytes));
+        Some(Self { change, file, lines, patch, before, after })
     }
 
     /// The stretches that changed, with their lines before and after.
@@ -120,14 +137,36 @@ impl Shape {
             Self::NamedKey => {
                 subject.failure_names(&changed.change.path) && changes_named_keys(changed, subject)
             }
-            Self::Syntax => subject.failure_names(&changed.change.path) && repairs_syntax(changed),
-            Self::LockFollowsManifest => {
+            Self::MisspeltKey => {
                 subject.failure_names(&changed.change.path)
-                    && objects::lockfile_adds_no_source(&changed.before, &changed.after)
+                    && changes_lines(changed, &|old, new| renames_misspelt_key(old, new, subject))
             }
+            Self::Syntax => subject.failure_names(&changed.change.path) && repairs_syntax(changed),
+            Self::PinnedDependency => pins_missing_dependency(changed, subject),
+            Self::NamedProbe => repairs_probe(changed, subject),
+            Self::LockFollowsManifest => follows_manifest(changed, subject),
         }
     }
 }
+
+/// Extensions of files whose comments begin with `#`.
+const HASH_EXTENSIONS: &[&str] = &[
+    "py",
+    "rb",
+    "toml",
+    "cfg",
+    "ini",
+    "cmake",
+    "tf",
+    "txt",
+    "npmrc",
+    "yarnrc",
+    "conf",
+    "properties",
+    "lock",
+    "in",
+    "gemspec",
+];
 
 pub(super) fn is_comment(line: &str, file: &SourceFile) -> bool {
     let line = line.trim();
@@ -141,8 +180,8 @@ pub(super) fn is_comment(line: &str, file: &SourceFile) -> bool {
             line.starts_with('#') && !line.starts_with("#!") && !says_something(line)
         }
         Syntax::Code | Syntax::Prose => {
-            let hash =
-                file.has_extension(&["py", "rb", "toml", "cfg", "ini", "cmake", "tf", "txt"]);
+            let hash = file.has_extension(HASH_EXTENSIONS)
+                || matches!(file.name.as_str(), "gemfile" | "pipfile" | "rakefile" | "podfile");
             (line.starts_with("//") || hash && line.starts_with('#')) && !says_something(line)
         }
     }
@@ -168,6 +207,7 @@ fn says_something(line: &str) -> bool {
         "eslint",
         "@ts-",
         "renovate",
+        "coding",
     ]
     .iter()
     .any(|word| line.contains(word))
@@ -181,18 +221,55 @@ fn is_formatting(changed: &Changed<'_>) -> bool {
         Syntax::Yaml => objects::yaml(&changed.before)
             .zip(objects::yaml(&changed.after))
             .is_some_and(|(old, new)| old == new),
-        Syntax::Shell
-        | Syntax::Make
-        | Syntax::Docker
-        | Syntax::Sql
-        | Syntax::Prose
-        | Syntax::Code => false,
+        Syntax::Docker => dockerfile::instructions(&changed.before)
+            .zip(dockerfile::instructions(&changed.after))
+            .is_some_and(|(old, new)| {
+                old == new && directives(&changed.before) == directives(&changed.after)
+            }),
+        Syntax::Code if changed.file.extension == "py" => {
+            let code = |text: &str| python_code(text, changed.file);
+            code(&changed.before).zip(code(&changed.after)).is_some_and(|(old, new)| old == new)
+        }
+        Syntax::Code if is_toml(changed.file) => meaning::toml(&changed.before)
+            .zip(meaning::toml(&changed.after))
+            .is_some_and(|(old, new)| old == new),
+        Syntax::Shell | Syntax::Make | Syntax::Sql | Syntax::Prose | Syntax::Code => false,
     };
     same_data
         || changed
             .hunks()
             .iter()
             .all(|(old, new, _)| old.iter().chain(new).all(|line| is_comment(line, changed.file)))
+}
+
+/// The lines of a Python module but its comments and the text at its beginning, which runs nothing;
+/// `None` when there is no such text, or the module may run it.
+fn python_code(text: &str, file: &SourceFile) -> Option<Vec<String>> {
+    let start = text
+        .lines()
+        .take_while(|line| line.trim().is_empty() || line.starts_with('#'))
+        .map(|line| line.len() + 1)
+        .sum::<usize>();
+    let head = text.get(start..)?;
+    let quote = ["\"\"\"", "'''"].into_iter().find(|quote| head.starts_with(quote))?;
+    let length = head.get(quote.len()..)?.find(quote)?;
+    let code = &head[quote.len() + length + quote.len()..];
+    let runs = code.contains("__doc__") && (code.contains("exec") || code.contains("eval"));
+    // An earlier line may declare the file's encoding.
+    let above = text[..start].lines();
+    let lines = code.lines().filter(|line| !is_comment(line, file));
+    let lines = above.chain(lines).map(str::to_owned);
+    (!runs && !head[..quote.len() + length].contains('\\')).then(|| lines.collect())
+}
+
+/// The comments of a Dockerfile that decide how it is read.
+fn directives(text: &str) -> Vec<&str> {
+    text.lines().map(str::trim).filter(|line| line.starts_with('#') && line.contains('=')).collect()
+}
+
+fn is_toml(file: &SourceFile) -> bool {
+    file.extension == "toml"
+        || matches!(file.name.as_str(), "cargo.lock" | "poetry.lock" | "uv.lock" | "pipfile")
 }
 
 /// Keys of a manifest that say what the package is, not what it needs or runs.
@@ -227,33 +304,31 @@ const METADATA: &[&str] = &[
     "url",
 ];
 
+/// Reads a document.
+type Read = fn(&str) -> Option<Value>;
+
 fn is_metadata(changed: &Changed<'_>) -> bool {
-    let keys = if changed.file.name == "package.json" || changed.file.name == "composer.json" {
-        let (Some(old), Some(new)) =
-            (objects::json(&changed.before), objects::json(&changed.after))
-        else {
-            return false;
-        };
-        objects::differences(&old, &new)
-            .iter()
-            .map(|difference| difference.path.first().cloned().unwrap_or_default())
-            .collect()
+    let is_json = matches!(changed.file.name.as_str(), "package.json" | "composer.json");
+    let (read, sections): (Read, &[&[&str]]) = if is_json {
+        (objects::json, &[&[]])
     } else if changed.file.extension == "toml" {
-        let Some(keys) = objects::changed_toml_keys(&changed.before, &changed.after) else {
-            return false;
-        };
-        let package = ["package", "project", "tool.poetry", "workspace.package"];
-        let mut names = BTreeSet::new();
-        for (section, key) in keys {
-            if !package.contains(&section.as_str()) && !section.ends_with(".urls") {
-                return false;
-            }
-            names.insert(if section.ends_with(".urls") { "urls".to_owned() } else { key });
-        }
-        names
+        let sections: &[&[&str]] =
+            &[&["package"], &["project"], &["tool", "poetry"], &["workspace", "package"]];
+        (meaning::toml, sections)
     } else {
         return false;
     };
+    let (Some(old), Some(new)) = (read(&changed.before), read(&changed.after)) else {
+        return false;
+    };
+    let keys: BTreeSet<String> = objects::differences(&old, &new)
+        .into_iter()
+        .map(|difference| {
+            let path: Vec<&str> = difference.path.iter().map(String::as_str).collect();
+            let below = sections.iter().find_map(|section| path.strip_prefix(*section));
+            below.and_then(|rest| rest.first()).copied().unwrap_or_default().to_owned()
+        })
+        .collect();
     !keys.is_empty() && keys.iter().all(|key| METADATA.contains(&key.to_lowercase().as_str()))
 }
 
@@ -310,8 +385,8 @@ fn adds_packages(changed: &Changed<'_>) -> bool {
     if changed.file.syntax != Syntax::Docker {
         return false;
     }
-    let (Some(old), Some(new)) = (instructions(&changed.before), instructions(&changed.after))
-    else {
+    let read = dockerfile::instructions;
+    let (Some(old), Some(new)) = (read(&changed.before), read(&changed.after)) else {
         return false;
     };
     let mut old_rest = old.iter().peekable();
@@ -349,34 +424,6 @@ fn adds_packages(changed: &Changed<'_>) -> bool {
         }
     }
     old_rest.next().is_none()
-}
-
-/// A Dockerfile's instructions: name in capitals, arguments with continued lines joined.
-/// `None` where a here-document is used.
-pub(super) fn instructions(text: &str) -> Option<Vec<(String, String)>> {
-    let mut found = Vec::new();
-    let mut open = String::new();
-    for line in text.lines() {
-        let trimmed = line.trim();
-        if trimmed.starts_with('#') || (open.is_empty() && trimmed.is_empty()) {
-            continue;
-        }
-        if trimmed.contains("<<") {
-            return None;
-        }
-        match trimmed.strip_suffix('\\') {
-            Some(start) => {
-                open.push_str(start);
-                open.push(' ');
-                continue;
-            }
-            None => open.push_str(trimmed),
-        }
-        let whole = std::mem::take(&mut open);
-        let (name, rest) = whole.split_once(char::is_whitespace).unwrap_or((&whole, ""));
-        found.push((name.to_uppercase(), rest.split_whitespace().collect::<Vec<_>>().join(" ")));
-    }
-    Some(found)
 }
 
 /// Targets that people run for themselves.
@@ -564,7 +611,15 @@ fn names_existing_paths(changed: &Changed<'_>, subject: &Subject<'_>) -> bool {
 
 /// Every changed line differs in a version only, and the lockfile beside it has that version.
 fn takes_locked_versions(changed: &Changed<'_>, subject: &Subject<'_>) -> bool {
-    let lock = subject.lockfile_beside(&changed.change.path);
+    let lock = subject.lockfile_beside(&changed.change.path, changed.patch);
+    if packages::is_read(changed.file) {
+        return lock.is_some_and(|(file, text)| {
+            let lock = (&file, text.as_str());
+            packages::takes_locked_versions(changed.file, &changed.before, &changed.after, lock)
+                == Some(true)
+        });
+    }
+    let lock = lock.map(|(_, text)| text);
     let hunks = changed.hunks();
     !hunks.is_empty()
         && hunks.iter().all(|(old, new, _)| {
@@ -577,6 +632,98 @@ fn takes_locked_versions(changed: &Changed<'_>, subject: &Subject<'_>) -> bool {
                         && !version.is_empty()
                         && lock.as_ref().is_some_and(|lock| lock_has(lock, &name, &version))
                 })
+        })
+}
+
+/// The failure names every package that the manifest gets, and each is pinned.
+fn pins_missing_dependency(changed: &Changed<'_>, subject: &Subject<'_>) -> bool {
+    let Some(failure) = subject.failure else { return false };
+    let lock = subject.lockfile_beside(&changed.change.path, changed.patch);
+    let lock = lock.as_ref().map(|(file, text)| (file, text.as_str()));
+    packages::adds_pinned_dependencies(changed.file, &changed.before, &changed.after, lock)
+        .is_some_and(|names| {
+            names.iter().all(|name| {
+                packages::names_package(failure, name) && !resembles_known(name, &changed.before)
+            })
+        })
+}
+
+/// Whether a manifest has a name that differs by one letter, or by two that changed places.
+fn resembles_known(name: &str, manifest: &str) -> bool {
+    let part = |c: char| c.is_alphanumeric() || "-_.@/".contains(c);
+    manifest.split(|c: char| !part(c)).any(|known| is_one_edit_away(known, name))
+}
+
+/// The longest name of a package.
+const MAX_NAME: usize = 214;
+
+/// `requests` and `reqeusts`, `lodash` and `lodahs`, `express` and `expres`
+fn is_one_edit_away(one: &str, other: &str) -> bool {
+    let (mut a, mut b): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    let sizes = 4..=MAX_NAME;
+    let comparable = sizes.contains(&a.len()) && sizes.contains(&b.len());
+    if a == b || !comparable || a.len().abs_diff(b.len()) > 1 {
+        return false;
+    }
+    while !a.is_empty() && a.first() == b.first() {
+        a.remove(0);
+        b.remove(0);
+    }
+    while !a.is_empty() && a.last() == b.last() {
+        a.pop();
+        b.pop();
+    }
+    let swapped = a.len() == 2 && b.len() == 2 && a[0] == b[1] && a[1] == b[0];
+    (a.len() <= 1 && b.len() <= 1) || swapped
+}
+
+/// What a lockfile may do for a failure: pin more, from where it pins already.
+fn follows_manifest(changed: &Changed<'_>, subject: &Subject<'_>) -> bool {
+    let (file, before, after) = (changed.file, &changed.before, &changed.after);
+    let path = &changed.change.path;
+    match packages::keeps_sources(file, before, after) {
+        None => subject.failure_names(path) && objects::lockfile_adds_no_source(before, after),
+        Some(false) => false,
+        Some(true) => {
+            subject.failure_names(path)
+                || subject.failure.is_some_and(|failure| {
+                    packages::pins_only_what_is_needed(file, before, after, &|name| {
+                        packages::names_package(failure, name)
+                    })
+                })
+        }
+    }
+}
+
+/// Only paths and ports of probes change, to ones that the product and its container have.
+fn repairs_probe(changed: &Changed<'_>, subject: &Subject<'_>) -> bool {
+    let Some(failure) = subject.failure else { return false };
+    let about = subject.failure_names(&changed.change.path)
+        || failure.to_lowercase().contains("probe failed");
+    let Some(differences) = cluster::changed_values(changed.file, &changed.before, &changed.after)
+    else {
+        return false;
+    };
+    about
+        && !differences.is_empty()
+        && differences.iter().all(|difference| {
+            let path: Vec<String> = difference.path.iter().map(|key| key.to_lowercase()).collect();
+            let probe = path.iter().any(|key| key.ends_with("probe"));
+            let (Some(was), Some(is)) = (&difference.before, &difference.after) else {
+                return false;
+            };
+            let key = path.last().map_or("", String::as_str);
+            let fits = match (key, was, is) {
+                ("path", Value::String(_), Value::String(is)) => {
+                    is.len() > 1 && is.starts_with('/') && subject.product_says(is)
+                }
+                ("port", was, is) if was.is_number() || was.is_string() => {
+                    let name = is.as_str().map_or_else(|| is.to_string(), str::to_owned);
+                    cluster::has_container_port(changed.file, &changed.after, &name)
+                }
+                _ => false,
+            };
+            probe && fits
         })
 }
 
@@ -610,45 +757,160 @@ fn lock_has(lock: &str, name: &str, version: &str) -> bool {
     })
 }
 
-/// Each changed line is `key: value` with another value, and the failure names the key.
-fn changes_named_keys(changed: &Changed<'_>, subject: &Subject<'_>) -> bool {
-    let Some(failure) = subject.failure else { return false };
-    let key = |line: &str| -> Option<String> {
-        let (key, _) = line.split_once([':', '='])?;
-        let key = key.trim().trim_start_matches("- ").trim_matches(['"', '\'', ' ']);
-        (key.len() >= 3 && key.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c)))
-            .then(|| key.to_owned())
-    };
-    let named = |key: &str| {
-        failure.match_indices(key).any(|(at, _)| {
-            let edge =
-                |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != '-');
-            edge(failure[..at].chars().next_back())
-                && edge(failure[at + key.len()..].chars().next())
-        })
-    };
+/// Keys whose value says what is run, where, with which rights, or whether at all.
+const STEERING_KEYS: &[&str] = &[
+    "run",
+    "script",
+    "before_script",
+    "after_script",
+    "command",
+    "cmd",
+    "args",
+    "entrypoint",
+    "shell",
+    "exec",
+    "steps",
+    "test",
+    "install",
+    "uses",
+    "image",
+    "container",
+    "services",
+    "if",
+    "when",
+    "only",
+    "except",
+    "rules",
+    "on",
+    "branches",
+    "permissions",
+    "secrets",
+    "environment",
+    "runs-on",
+    "pool",
+    "tags",
+    "needs",
+    "allow_failure",
+    "continue-on-error",
+    "continueonerror",
+    "condition",
+    "enabled",
+    "include",
+    "extends",
+    "template",
+    "trigger",
+    "pr",
+    "schedules",
+    "token",
+];
+
+/// Whether each changed line took the place of another one in this way.
+fn changes_lines(changed: &Changed<'_>, fits: &dyn Fn(&str, &str) -> bool) -> bool {
     let hunks = changed.hunks();
     !hunks.is_empty()
         && hunks.iter().all(|(old, new, _)| {
-            old.len() == new.len()
-                && old.iter().zip(new).all(|(old, new)| match (key(old), key(new)) {
-                    (Some(was), Some(is)) => {
-                        // A misspelt key, or a value that the error says is wrong.
-                        let same = was == is;
-                        (same && named(&is))
-                            || (!same
-                                && named(&was)
-                                && old.split_once([':', '=']).map(|s| s.1)
-                                    == new.split_once([':', '=']).map(|s| s.1))
-                    }
-                    _ => false,
+            old.len() == new.len() && old.iter().zip(new).all(|(old, new)| fits(old, new))
+        })
+}
+
+/// The key and the value of a line.
+fn key_and_value(line: &str) -> Option<(&str, &str)> {
+    let (key, value) = line.split_once([':', '='])?;
+    let key = key.trim().trim_start_matches("- ").trim_matches(['"', '\'', ' ']);
+    let plain = key.len() >= 3 && key.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c));
+    plain.then_some((key, value))
+}
+
+/// Whether a text has the key as a word of its own.
+fn names_key(text: &str, key: &str) -> bool {
+    let edge = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != '-');
+    text.match_indices(key).any(|(at, _)| {
+        edge(text[..at].chars().next_back()) && edge(text[at + key.len()..].chars().next())
+    })
+}
+
+/// What tools say of a key that they do not know.
+const UNKNOWN: &[&str] = &[
+    "unknown",
+    "unrecognized",
+    "unrecognised",
+    "unexpected",
+    "invalid",
+    "not allowed",
+    "unsupported",
+    "did you mean",
+    "additional propert",
+    "no such",
+    "not a valid",
+    "undefined",
+    "unused",
+];
+
+/// Another spelling of a key that the failure says is none, with the same value.
+fn renames_misspelt_key(old: &str, new: &str, subject: &Subject<'_>) -> bool {
+    let (Some(failure), Some((was, old)), Some((is, new))) =
+        (subject.failure, key_and_value(old), key_and_value(new))
+    else {
+        return false;
+    };
+    was != is
+        && old == new
+        && failure.lines().any(|line| {
+            let lower = line.to_lowercase();
+            names_key(line, was) && UNKNOWN.iter().any(|word| lower.contains(word))
+        })
+}
+
+/// The values of keys change that the failure names, or misspelt keys are spelt otherwise.
+fn changes_named_keys(changed: &Changed<'_>, subject: &Subject<'_>) -> bool {
+    let Some(failure) = subject.failure else { return false };
+    let named = |key: &str| {
+        !STEERING_KEYS.contains(&key.to_lowercase().as_str()) && names_key(failure, key)
+    };
+    let by_line = changes_lines(changed, &|old, new| {
+        let same = key_and_value(old)
+            .zip(key_and_value(new))
+            .is_some_and(|((was, _), (is, _))| was == is && named(is));
+        same || renames_misspelt_key(old, new, subject)
+    });
+    if !matches!(changed.file.syntax, Syntax::Json | Syntax::Yaml) {
+        return by_line;
+    }
+    // What is data has to be readable as such, so that the other rules see what changes.
+    let readable = |text: &str| cluster::is_readable(changed.file, text);
+    if !(readable(&changed.before) && readable(&changed.after)) {
+        return false;
+    }
+    let values = cluster::changed_values(changed.file, &changed.before, &changed.after);
+    by_line
+        || values.is_some_and(|values| {
+            !values.is_empty()
+                && values.iter().all(|value| {
+                    let scalar = |value: &Option<Value>| {
+                        value.as_ref().is_some_and(|it| !it.is_object() && !it.is_array())
+                    };
+                    let steered = value
+                        .path
+                        .iter()
+                        .any(|key| STEERING_KEYS.contains(&key.to_lowercase().as_str()));
+                    scalar(&value.before)
+                        && scalar(&value.after)
+                        && !steered
+                        && value.path.last().is_some_and(|key| key.len() >= 3 && named(key))
                 })
         })
 }
 
 /// What could not be parsed can be, and no word of it is another.
 fn repairs_syntax(changed: &Changed<'_>) -> bool {
-    let letters = |text: &str| -> String { text.chars().filter(|c| c.is_alphanumeric()).collect() };
+    // A comment that becomes a line of data is another word.
+    let letters = |text: &str| -> String {
+        text.lines()
+            .filter(|line| !line.trim_start().starts_with('#'))
+            .flat_map(str::chars)
+            .filter(|c| c.is_alphanumeric())
+            .collect()
+    };
     if letters(&changed.before) != letters(&changed.after) {
         return false;
     }

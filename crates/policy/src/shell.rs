@@ -4,9 +4,10 @@
 //! Data stays data: a quoted argument, a comment or a here-document for `cat` is not a command,
 //! one for `bash` is. Lenient: it reads any text and never fails.
 
-/// How deep commands within commands are followed.
+/// How deep commands within commands are followed. What is deeper counts as one `eval` of its text,
+/// so that it never passes for a harmless command.
 const MAX_DEPTH: usize = 6;
-/// The longest text that is taken for a command inside a word.
+/// The longest text that is read as commands inside a word; a longer one counts likewise.
 const MAX_INNER: usize = 64 * 1024;
 
 /// A simple command.
@@ -57,6 +58,11 @@ pub(super) fn command_of(words: Vec<String>, line: usize) -> Vec<Command> {
 
 fn run(text: &str, line: usize, depth: usize, found: &mut Vec<Command>) {
     if depth > MAX_DEPTH || text.len() > MAX_INNER && depth > 0 {
+        if !text.trim().is_empty() {
+            let words = vec!["eval".to_owned(), text.to_owned()];
+            let last_line = line + text.trim_end().matches('\n').count();
+            found.push(Command { words, first_line: line, last_line, ..Command::default() });
+        }
         return;
     }
     let mut reader = Reader::new(text, line);
@@ -129,6 +135,7 @@ pub(super) const SHELLS: &[&str] =
 
 fn expand(mut command: Command, source: Option<&Command>, depth: usize, found: &mut Vec<Command>) {
     if depth > MAX_DEPTH {
+        found.push(command);
         return;
     }
     while let Some(first) = command.words.first() {
@@ -678,6 +685,21 @@ mod tests {
 
     fn lines(text: &str) -> Vec<String> {
         commands(text).iter().map(|c| c.words.join(" ")).collect()
+    }
+
+    #[test]
+    fn what_is_too_deep_or_too_long_to_be_read_is_still_a_command() {
+        let nested = |depth: usize| format!("{}sh x{}", "echo $(".repeat(depth), ")".repeat(depth));
+        for depth in [1, MAX_DEPTH, MAX_DEPTH + 1, MAX_DEPTH + 20] {
+            let found = lines(&nested(depth));
+            assert!(found.iter().any(|it| it.contains("sh x")), "{depth}: {found:?}");
+        }
+        let deep = commands(&nested(MAX_DEPTH + 1));
+        assert!(deep.iter().any(|it| it.program() == "eval"), "{deep:?}");
+        let long = format!("echo $(sh x {})", "a".repeat(MAX_INNER));
+        assert!(commands(&long).iter().any(|it| it.program() == "eval"));
+        let wrapped = format!("{} sh x", "env ".repeat(MAX_DEPTH + 2));
+        assert!(lines(&wrapped).iter().any(|it| it.ends_with("sh x")));
     }
 
     #[test]

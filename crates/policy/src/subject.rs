@@ -3,12 +3,16 @@
 
 use super::file_kind::{FileKind, file_kind};
 use super::gate_files::GateFiles;
-use greenloop_model::{Failure, RepoPath};
+use super::syntax::SourceFile;
+use greenloop_model::{Failure, FileChange, RepoPath};
 use greenloop_patch::Tree;
 
 /// How many tests are read, and how large they may be.
 const MAX_TESTS: usize = 400;
 const MAX_TEST_BYTES: usize = 256 * 1024;
+
+/// How many files of product code are read.
+const MAX_SOURCES: usize = 2_000;
 
 /// The circumstances of a patch. Without any, only the changes themselves are judged, and no
 /// change counts as the repair of a failure.
@@ -64,24 +68,72 @@ impl<'a> Subject<'a> {
         self.files.iter().any(|file| *file == path || file.as_bytes().starts_with(&below))
     }
 
+    /// The text of a file of the tree.
+    pub(super) fn text_of(&self, path: &RepoPath) -> Option<String> {
+        let file = self.tree?.read(path).ok().flatten()?;
+        (file.bytes.len() <= MAX_TEST_BYTES && !file.is_binary())
+            .then(|| String::from_utf8_lossy(&file.bytes).into_owned())
+    }
+
     /// Whether a pattern of an ignore file is the path of something that is tracked.
     pub(super) fn tracks(&self, pattern: &str) -> bool {
         self.has_path(pattern.trim_start_matches('/'))
     }
 
-    /// The text of a lockfile in the folder of a manifest.
-    pub(super) fn lockfile_beside(&self, manifest: &RepoPath) -> Option<String> {
-        let tree = self.tree?;
+    /// A lockfile in the folder of a manifest, or, of a workspace, in the nearest folder above, as
+    /// it is after the patch.
+    pub(super) fn lockfile_beside(
+        &self,
+        manifest: &RepoPath,
+        patch: &[FileChange],
+    ) -> Option<(SourceFile, String)> {
         let folder = |path: &RepoPath| -> Vec<u8> {
             let bytes = path.as_bytes();
             bytes[..bytes.len() - path.file_name().len()].to_vec()
         };
-        let here = folder(manifest);
-        let lockfile = self.files.iter().find(|file| {
-            folder(file) == here && file_kind(file, b"", &self.gates) == FileKind::Lockfile
-        })?;
-        let content = tree.read(lockfile).ok().flatten()?;
-        Some(String::from_utf8_lossy(&content.bytes).into_owned())
+        let mut here = folder(manifest);
+        let brought: Vec<&RepoPath> = patch
+            .iter()
+            .filter(|change| change.after.is_some())
+            .map(|change| &change.path)
+            .collect();
+        loop {
+            let lockfile = self.files.iter().chain(brought.iter().copied()).find(|file| {
+                folder(file) == here
+                    && file_kind(file, b"", &self.gates) == FileKind::Lockfile
+                    && locks(manifest, file)
+            });
+            if let Some(lockfile) = lockfile {
+                let bytes = self.content_after(lockfile, patch)?;
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                return Some((SourceFile::new(lockfile, &bytes), text));
+            }
+            here.pop()?;
+            here.truncate(here.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1));
+        }
+    }
+
+    fn content_after(&self, path: &RepoPath, patch: &[FileChange]) -> Option<Vec<u8>> {
+        if let Some(change) = patch.iter().find(|change| change.path == *path) {
+            return change.after.as_ref().map(|file| file.bytes.clone());
+        }
+        self.tree?.read(path).ok().flatten().map(|file| file.bytes)
+    }
+
+    /// Whether the tree's product code has the text as a literal of its own.
+    pub(super) fn product_says(&self, text: &str) -> bool {
+        let Some(tree) = self.tree else { return false };
+        let literals = ['"', '\'', '`'].map(|quote| format!("{quote}{text}{quote}"));
+        self.files
+            .iter()
+            .filter(|file| file_kind(file, b"", &self.gates) == FileKind::Product)
+            .take(MAX_SOURCES)
+            .filter_map(|file| tree.read(file).ok().flatten())
+            .filter(|content| content.bytes.len() <= MAX_TEST_BYTES && !content.is_binary())
+            .any(|content| {
+                let code = String::from_utf8_lossy(&content.bytes);
+                literals.iter().any(|literal| code.contains(literal))
+            })
     }
 
     /// A file that a file system which ignores case takes for the one at `path`.
@@ -112,6 +164,27 @@ impl<'a> Subject<'a> {
             })
             .collect()
     }
+}
+
+/// Lockfiles by the manifests that they belong to, by how their names begin.
+const LOCKS: &[(&str, &[&str])] = &[
+    ("package.json", &["package-lock", "npm-shrinkwrap", "yarn.lock", "pnpm-lock", "bun.lock"]),
+    ("cargo.toml", &["cargo.lock"]),
+    ("pyproject.toml", &["poetry.lock", "uv.lock", "pdm.lock", "pylock", "requirements"]),
+    ("pipfile", &["pipfile.lock"]),
+    ("go.mod", &["go.sum"]),
+    ("gemfile", &["gemfile.lock"]),
+    ("composer.json", &["composer.lock"]),
+];
+
+/// Whether the file is a lockfile of this manifest; of one that the table does not have, any is.
+fn locks(manifest: &RepoPath, file: &RepoPath) -> bool {
+    let name = |path: &RepoPath| String::from_utf8_lossy(path.file_name()).to_lowercase();
+    let lock = name(file);
+    LOCKS
+        .iter()
+        .find(|(of, _)| *of == name(manifest))
+        .is_none_or(|(_, starts)| starts.iter().any(|start| lock.starts_with(start)))
 }
 
 /// What a failure says of files and keys, to be repaired ([`Subject::repairing`]): not the

@@ -8,6 +8,7 @@ use regex::Regex;
 
 use super::Subject;
 use super::lines::{Alignment, split};
+use super::special_case;
 use super::syntax::SourceFile;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +58,7 @@ pub(super) fn unreachable(file: &SourceFile, after: &[u8], lines: &Alignment) ->
             if !label {
                 found.push(Hit {
                     line: index,
-                    detail: format!("`{}` comes before code that was there", line.trim()),
+                    detail: format!("`{}` is inserted before existing code", line.trim()),
                 });
             }
         }
@@ -113,17 +114,27 @@ pub(super) fn test_answers(after: &[u8], lines: &Alignment, subject: &Subject<'_
             candidates.push((index, values));
         }
     }
-    if candidates.is_empty() {
+    let compared = (0..texts.len()).any(|i| lines.is_added(i) && special_case::compares(&texts[i]));
+    if candidates.is_empty() && !compared {
         return Vec::new();
     }
+    let test_lines = subject.test_lines();
     let tests: Vec<BTreeSet<String>> =
-        subject.test_lines().iter().map(|line| literals(line)).filter(|l| l.len() >= 2).collect();
-    candidates
+        test_lines.iter().map(|line| literals(line)).filter(|l| l.len() >= 2).collect();
+    let found: BTreeSet<usize> = candidates
         .into_iter()
         .filter(|(_, values)| tests.iter().any(|test| test.intersection(values).count() >= 2))
-        .map(|(line, _)| Hit {
+        .map(|(line, _)| line)
+        .chain(special_case::find(&texts, lines, &test_lines))
+        .collect();
+    found
+        .into_iter()
+        .map(|line| Hit {
             line,
-            detail: format!("`{}` has values that a test has side by side", texts[line].trim()),
+            detail: format!(
+                "`{}` contains values that a test has side by side",
+                texts[line].trim()
+            ),
         })
         .collect()
 }

@@ -12,6 +12,7 @@ use regex::Regex;
 use super::file_kind::FileKind;
 use super::lines::{Alignment, Hunk, split};
 use super::syntax::SourceFile;
+use super::test_headers::{self, begins_test, has_body, is_renamed};
 use greenloop_model::{FileChange, RepoPath};
 
 /// A change that can make a test pass.
@@ -37,21 +38,6 @@ fn regex(pattern: &str) -> Option<Regex> {
 fn hits(regex: &LazyLock<Option<Regex>>, text: &str) -> bool {
     regex.as_ref().is_some_and(|regex| regex.is_match(text))
 }
-
-/// The line a test, or a group of tests, begins on.
-static TEST_HEADER: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    regex(
-        r#"(?x)^\s*(
-            (async\s+)?def\s+test\w*\s*\( | class\s+\w*Test\w*
-          | (await\s+)?(it|test|describe|context|suite|specify|Deno\.test|scenario|feature|example|testWidgets|group)(\.(each|concurrent)\b[^"'`]*)?\s*\(?\s*["'`]
-          | func\s+(\([^)]*\)\s*)?(Test|Benchmark|Fuzz|Example)\w*\s*\(
-          | func\s+test\w*\s*\( | (public\s+)?function\s+test\w*
-          | (TEST|TEST_F|TEST_P|TYPED_TEST|TEST_CASE|SECTION|SCENARIO|SUBCASE|BOOST_AUTO_TEST_CASE)\s*\(
-          | [tb]\.Run\( | \w+\.test\(\s*["'`] | @test\s+["']
-          | test\s+"[^"]*"\s+do | def\s+test_\w+
-        )"#,
-    )
-});
 
 /// The line any definition begins on.
 static DEFINITION: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -148,6 +134,26 @@ static REACHES_ALL: LazyLock<Option<Regex>> = LazyLock::new(|| {
     )
 });
 
+/// Statements that put something else in the place of what a name meant before, or take it away:
+/// members of classes and modules, macros.
+static REPLACES: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    regex(
+        r"^(del\s+\w|[A-Za-z_]\w*\.\w+(\.\w+)*\s*=[^=]|setattr\s*\(|delattr\s*\()|^\s*(#\s*undef\b|#\s*define\s+(NDEBUG|assert\w*|EXPECT\w*|ASSERT\w*|CHECK\w*|REQUIRE\w*|TEST\w*)\b|macro_rules!\s*(assert|debug_assert|panic)\w*)|^\s*t\s*=\s*(&testing\.|new\(testing\.)|\bXCTExpectFailure\b|\bskip_all\b|\blocal\s+\$(?i:todo)\b",
+    )
+});
+
+/// What puts the lines after it out of the run, with what ends it.
+const REGIONS: &[(&str, Option<&str>)] = &[
+    ("\"\"\"", Some("\"\"\"")),
+    ("'''", Some("'''")),
+    ("/*", Some("*/")),
+    ("=begin", Some("=end")),
+    ("=pod", Some("=cut")),
+    ("#if", Some("#endif")),
+    ("__END__", None),
+    ("__DATA__", None),
+];
+
 /// Functions that frameworks run around every test.
 static AROUND: LazyLock<Option<Regex>> = LazyLock::new(|| {
     regex(
@@ -155,9 +161,14 @@ static AROUND: LazyLock<Option<Regex>> = LazyLock::new(|| {
     )
 });
 
+/// What Go runs before any test of the package.
+static GO_INIT: LazyLock<Option<Regex>> = LazyLock::new(|| regex(r"^func\s+init\s*\(\s*\)"));
+
 /// Comments that a build or a runner obeys.
 static DIRECTIVE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    regex(r"^\s*(//\s*(go:build|\+build)|/\*\*?\s*@jest|//\s*@(jest|vitest)|#\s*(pytest|doctest):)")
+    regex(
+        r"^\s*(//\s*(go:build|\+build)|/\*\*?\s*@jest|//\s*@(jest|vitest)|#\s*(pytest|doctest):|(/\*)?\*\s*@(doesNotPerformAssertions|requires|group)\b|@(Skip|TestOn)\()",
+    )
 });
 
 /// What makes a line an assertion.
@@ -166,6 +177,17 @@ static ASSERTION: LazyLock<Option<Regex>> = LazyLock::new(|| {
         r"\b(assert\w*|expect\w*|should|must|EXPECT_\w+|ASSERT_\w+|CHECK\w*|REQUIRE\w*|require\.\w+|t\.(Error|Errorf|Fatal|Fatalf|Fail|FailNow|is|deepEqual|equal|same|ok)|XCTAssert\w*|verify)\b",
     )
 });
+
+/// The words of a line that can keep a test from failing.
+fn evasions(line: &str) -> BTreeSet<String> {
+    let plain = without_strings(line);
+    [&EVASION, &SWALLOWS]
+        .into_iter()
+        .filter_map(|words| words.as_ref())
+        .flat_map(|words| words.find_iter(&plain))
+        .map(|word| word.as_str().to_owned())
+        .collect()
+}
 
 /// Everything the patch does to tests that are there.
 ///
@@ -278,20 +300,22 @@ impl TestFile {
         for hunk in &self.hunks {
             let new: Vec<&String> = self.after[hunk.after.clone()].iter().collect();
             let mut substituted: Option<BTreeSet<String>> = None;
-            let removed: Vec<&String> = hunk
-                .before
-                .clone()
-                .filter(|index| self.tests_before[*index])
-                .map(|index| &self.before[index])
-                .collect();
+            let indices = hunk.before.clone().filter(|index| self.tests_before[*index]);
+            let removed: Vec<&String> = indices.clone().map(|index| &self.before[index]).collect();
             let kept: Vec<&String> = new.iter().filter(|line| !is_remark(line)).copied().collect();
             if !removed.is_empty()
                 && (same_but_layout(&removed, &new) || same_but_layout(&removed, &kept))
             {
                 continue;
             }
-            let mut headers = new.iter().filter(|line| hits(&TEST_HEADER, line)).count();
-            for line in &removed {
+            let mut headers: Vec<&String> = hunk
+                .after
+                .clone()
+                .filter(|index| begins_test(&self.after, *index))
+                .map(|index| &self.after[index])
+                .collect();
+            for index in indices {
+                let line = &self.before[index];
                 let plain = normal(line);
                 if says_nothing(&plain) && !hits(&DIRECTIVE, line) {
                     continue;
@@ -303,8 +327,10 @@ impl TestFile {
                 if hits(&IMPORT, line) && self.still_imports(line) {
                     continue;
                 }
-                if hits(&TEST_HEADER, line) && headers > 0 {
-                    headers -= 1;
+                if begins_test(&self.before, index)
+                    && let Some(at) = headers.iter().position(|new| is_renamed(line, new))
+                {
+                    headers.swap_remove(at);
                     continue;
                 }
                 let kept =
@@ -356,10 +382,30 @@ impl TestFile {
         })
     }
 
+    /// The lines that tests begin on before the change, by the tests' names.
+    fn headers_before(&self) -> HashMap<&str, &str> {
+        (0..self.before.len())
+            .filter(|index| self.tests_before[*index] && begins_test(&self.before, *index))
+            .filter_map(|index| {
+                Some((test_headers::name(&self.before[index])?, self.before[index].as_str()))
+            })
+            .collect()
+    }
+
     fn judge_added(&self, product: bool, found: &mut Vec<TestChange>) {
+        let headers = self.headers_before();
+        let was = |line: &str| test_headers::name(line).and_then(|name| headers.get(name).copied());
         for index in self.added() {
             let line = &self.after[index];
             let plain = normal(line);
+            if self.hides_old_lines(index) {
+                found.push(self.report(
+                    Some(index),
+                    "existing lines of tests are put where they do not run",
+                    line,
+                ));
+                continue;
+            }
             if hits(&DIRECTIVE, line) {
                 found.push(self.report(
                     Some(index),
@@ -378,10 +424,17 @@ impl TestFile {
                 // A function within a test is its own affair.
                 let of_test = |below: usize| {
                     let text = &self.after[below];
-                    hits(&TEST_HEADER, text) || !text.trim_start().starts_with("def ")
+                    begins_test(&self.after, below) || !text.trim_start().starts_with("def ")
                 };
-                if below.is_some_and(|below| !self.is_new[below] && of_test(below))
+                // A test whose first line changes as well is still the same one.
+                let existed = |below: usize| {
+                    !self.is_new[below]
+                        || begins_test(&self.after, below) && was(&self.after[below]).is_some()
+                };
+                if below.is_some_and(|below| existed(below) && of_test(below))
                     && !hits(&TEST_MARK, line)
+                    // A test is compiled for tests in any case.
+                    && line.trim() != "#[cfg(test)]"
                 {
                     found.push(self.report(
                         Some(index),
@@ -407,19 +460,38 @@ impl TestFile {
                 ));
                 continue;
             }
-            let opens_test = hits(&TEST_HEADER, line);
+            let exports = line.starts_with("module.exports") || line.starts_with("exports.");
+            if hits(&REPLACES, line) && !exports && !self.is_within_new_definition(index) {
+                found.push(self.report(
+                    Some(index),
+                    "a line comes in that replaces or removes what tests are or use",
+                    line,
+                ));
+                continue;
+            }
+            let opens_test = begins_test(&self.after, index);
             if let Some(name) = defined_name(line)
                 && !opens_test
                 && self.was_used(&name)
             {
                 found.push(self.report(
                     Some(index),
-                    "a name that existing tests use is defined anew",
+                    "a name that existing tests use is defined again",
                     line,
                 ));
                 continue;
             }
             if opens_test {
+                if has_body(line)
+                    && let Some(old) = was(line)
+                    && !evasions(line).is_subset(&evasions(old))
+                {
+                    found.push(self.report(
+                        Some(index),
+                        "an existing test gets what can keep it from failing",
+                        line,
+                    ));
+                }
                 continue;
             }
             let swallows = hits(&SWALLOWS, line);
@@ -449,8 +521,10 @@ impl TestFile {
     fn judge_new(&self, found: &mut Vec<TestChange>) {
         for index in self.added() {
             let line = &self.after[index];
-            let exits = hits(&REACHES_ALL, line)
-                && (line.contains("exit")
+            let exits = (hits(&REACHES_ALL, line) || hits(&GO_INIT, line))
+                && (hits(&GO_INIT, line)
+                    || line.contains("TestMain")
+                    || line.contains("exit")
                     || line.contains("_exit")
                     || line.contains("sys.modules")
                     || line.contains("builtins")
@@ -471,7 +545,7 @@ impl TestFile {
                 continue;
             }
             limit = indent(line);
-            if hits(&TEST_HEADER, line) || hits(&DEFINITION, line) {
+            if begins_test(&self.after, at) || hits(&DEFINITION, line) {
                 return Some(at);
             }
             if limit == 0 {
@@ -505,6 +579,33 @@ impl TestFile {
             indent(&self.after[next]) >= indent(&self.after[index])
                 && !says_nothing(&normal(&self.after[next]))
         })
+    }
+
+    /// Whether the line opens a string, a comment or a part that is left out, with lines in it
+    /// that were there before.
+    fn hides_old_lines(&self, index: usize) -> bool {
+        let line = self.after[index].trim();
+        let end = REGIONS.iter().find_map(|(opens, closes)| {
+            let opened = match *closes {
+                // The same mark opens and closes: which one it is decides the number above.
+                Some(closes) if closes == *opens => {
+                    let count = |line: &String| line.matches(opens).count();
+                    line.matches(opens).count() % 2 == 1
+                        && self.after[..index].iter().map(count).sum::<usize>() % 2 == 0
+                }
+                Some(closes) if *opens == "/*" => line.starts_with(opens) && !line.contains(closes),
+                Some(_) => line.starts_with(opens),
+                None => line == *opens,
+            };
+            opened.then_some(*closes)
+        });
+        let Some(end) = end else { return false };
+        let last = match end {
+            None => Some(self.after.len()),
+            Some(end) => (index + 1..self.after.len()).find(|at| self.after[*at].contains(end)),
+        };
+        let old = |at: usize| !self.is_new[at] && !says_nothing(&normal(&self.after[at]));
+        last.is_some_and(|last| (index + 1..last).any(old))
     }
 
     /// Whether a line that opens a block has lines in it that were there before.
@@ -742,6 +843,45 @@ fn replace_word(text: &str, word: &str, by: &str) -> String {
     out
 }
 
+/// Whether a Go file of this name is built for one system or processor only.
+fn is_constrained(stem: &str) -> bool {
+    stem.rsplit_once('_').is_some_and(|(_, last)| {
+        [
+            "aix",
+            "android",
+            "darwin",
+            "dragonfly",
+            "freebsd",
+            "illumos",
+            "ios",
+            "js",
+            "linux",
+            "netbsd",
+            "openbsd",
+            "plan9",
+            "solaris",
+            "wasip1",
+            "windows",
+            "unix",
+            "386",
+            "amd64",
+            "arm",
+            "arm64",
+            "loong64",
+            "mips",
+            "mips64",
+            "mips64le",
+            "mipsle",
+            "ppc64",
+            "ppc64le",
+            "riscv64",
+            "s390x",
+            "wasm",
+        ]
+        .contains(&last)
+    })
+}
+
 /// Whether the file's tests run where it lies: by the names that the language's runners look for.
 pub(super) fn is_collected(path: &RepoPath) -> bool {
     let file = SourceFile::new(path, b"");
@@ -749,7 +889,13 @@ pub(super) fn is_collected(path: &RepoPath) -> bool {
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
     match file.extension.as_str() {
         "py" => stem.starts_with("test") || stem.ends_with("_test") || stem.ends_with("_tests"),
-        "go" => stem.ends_with("_test") && !name.starts_with(['_', '.']),
+        "go" => {
+            let left_out =
+                |part: &str| part.starts_with(['_', '.']) || matches!(part, "vendor" | "testdata");
+            stem.strip_suffix("_test").is_some_and(|stem| !is_constrained(stem))
+                && !file.path.split('/').any(left_out)
+        }
+        "exs" => stem.ends_with("_test"),
         "js" | "jsx" | "ts" | "tsx" | "mjs" | "cjs" | "mts" | "cts" => {
             name.contains(".test.")
                 || name.contains(".spec.")
@@ -761,17 +907,18 @@ pub(super) fn is_collected(path: &RepoPath) -> bool {
                     .any(|p| p == "__tests__" || p == "test" || p == "tests" || p == "spec")
         }
         "java" | "kt" | "scala" | "groovy" => {
-            ["test", "tests", "testcase", "spec", "it", "suite"]
+            let named = ["test", "tests", "testcase", "spec", "it", "suite"]
                 .iter()
                 .any(|end| stem.ends_with(end))
-                || stem.starts_with("test")
+                || stem.starts_with("test");
+            named && !format!("/{}", file.path).contains("/src/main/")
         }
         "rb" => stem.ends_with("_test") || stem.ends_with("_spec") || stem.starts_with("test_"),
         "php" => stem.ends_with("test"),
         "rs" => {
             let parts: Vec<&str> = file.path.split('/').collect();
             match parts.iter().rposition(|part| *part == "tests") {
-                Some(at) => parts.len() == at + 2 || name == "main.rs" || name == "mod.rs",
+                Some(at) => parts.len() == at + 2 || name == "main.rs",
                 None => true,
             }
         }
@@ -859,6 +1006,159 @@ mod tests {
     }
 
     #[test]
+    fn tests_on_one_line_are_judged_like_others() {
+        for (path, before, after, expect) in [
+            (
+                "a.test.js",
+                "test('a', () => expect(f(1)).toBe(3));\n",
+                "test('a', () => expect(f(1)).toBe(-1));\n",
+                true,
+            ),
+            (
+                "a.test.js",
+                "test('a', () => expect(f(1)).toBe(3));\n",
+                "test('a', () => {});\n",
+                true,
+            ),
+            (
+                "a.test.js",
+                "test('a', () => expect(f(1)).toBe(3));\n",
+                "test('b', () => expect(f(1)).toBe(3));\n",
+                false,
+            ),
+            (
+                "a.test.js",
+                "it('a', () => { expect(f(1)).toBe(3) });\n",
+                "it('a', () => { return; expect(f(1)).toBe(3) });\n",
+                true,
+            ),
+            ("test_a.py", "def test_a(): assert f() == 3\n", "def test_a(): return\n", true),
+            (
+                "test_a.py",
+                "def test_a(): assert f() == 3\n",
+                "def test_b(): assert f() == 3\n",
+                false,
+            ),
+            (
+                "a_test.go",
+                "func TestA(t *testing.T) { if f() != 3 { t.Fatal() } }\n",
+                "func TestA(t *testing.T) { return; if f() != 3 { t.Fatal() } }\n",
+                true,
+            ),
+            (
+                "a_spec.rb",
+                "it(\"adds\") { expect(f).to eq(3) }\n",
+                "it(\"adds\") { expect(f).to eq(4) }\n",
+                true,
+            ),
+            (
+                "a_spec.rb",
+                "it(\"adds\") { expect(f).to eq(3) }\n",
+                "it(\"sums\") { expect(f).to eq(3) }\n",
+                false,
+            ),
+        ] {
+            assert_eq!(!found(path, before, after).is_empty(), expect, "{before} -> {after}");
+        }
+    }
+
+    #[test]
+    fn a_test_that_its_mark_names_can_be_renamed_and_split() {
+        let rust = "#[test]\nfn a() {\n    assert_eq!(f(1), 2);\n    assert_eq!(f(2), 4);\n}\n";
+        let java =
+            "class ATest {\n    @Test\n    void a() {\n        assertEquals(2, f(1));\n    }\n}\n";
+        for (path, before, from, to, expect) in [
+            ("tests/a.rs", rust, "fn a()", "fn doubles()", false),
+            (
+                "tests/a.rs",
+                rust,
+                "    assert_eq!(f(2)",
+                "}\n\n#[test]\nfn b() {\n    assert_eq!(f(2)",
+                false,
+            ),
+            ("tests/a.rs", rust, "#[test]\nfn a()", "fn a()", true),
+            ("tests/a.rs", rust, "    assert_eq!(f(2)", "}\n\nfn b() {\n    assert_eq!(f(2)", true),
+            ("src/test/java/ATest.java", java, "void a()", "void doubles()", false),
+            ("src/test/java/ATest.java", java, "void a()", "void a(int x)", true),
+        ] {
+            let after = before.replacen(from, to, 1);
+            assert_eq!(!found(path, before, &after).is_empty(), expect, "{from} -> {to}");
+        }
+    }
+
+    #[test]
+    fn tests_that_no_longer_run_are_found() {
+        let class = "import unittest\n\n\nclass T(unittest.TestCase):\n    def test_a(self):\n        self.assertEqual(f(), 3)\n";
+        for (path, before, from, to, expect) in [
+            (
+                "tests/ATest.php",
+                "class ATest {\n    public function testA() {\n        $this->assertSame(3, f());\n    }\n}\n",
+                "    public",
+                "    /** @group slow */\n    public",
+                true,
+            ),
+            ("test_a.py", class, "    def", "    async def", true),
+            (
+                "test_a.py",
+                class,
+                "    def test_a(self",
+                "    @mock.patch('a.f')\n    def test_a(self, m",
+                true,
+            ),
+            ("test_a.py", class, "f(), 3)\n", "f(), 3)\n\n\ndel T.test_a\n", true),
+            ("test_a.py", class, "f(), 3)\n", "f(), 3)\n\n\nT.test_a = lambda self: None\n", true),
+            ("test_a.py", class, "unittest\n\n", "unittest\nimport a\na.f = lambda: 3\n\n", true),
+            (
+                "test_a.py",
+                class,
+                "    def test_a(self):\n        self.assertEqual(f(), 3)\n",
+                "    \"\"\"\n    def test_a(self):\n        self.assertEqual(f(), 3)\n    \"\"\"\n",
+                true,
+            ),
+            ("test_a.py", class, "    def", "    \"\"\"\n    Sums.\n    \"\"\"\n\n    def", false),
+            (
+                "a_test.cc",
+                "TEST(A, b) {\n  EXPECT_EQ(f(), 3);\n}\n",
+                "TEST(A, b) {\n  EXPECT_EQ(f(), 3);\n}\n",
+                "#if 0\nTEST(A, b) {\n  EXPECT_EQ(f(), 3);\n}\n#endif\n",
+                true,
+            ),
+            (
+                "a_test.cc",
+                "TEST(A, b) {\n  EXPECT_EQ(f(), 3);\n}\n",
+                "TEST",
+                "#undef EXPECT_EQ\nTEST",
+                true,
+            ),
+            (
+                "a_test.cc",
+                "TEST(A, b) {\n  EXPECT_EQ(f(), 3);\n}\n",
+                "TEST",
+                "#include <vector>\nTEST",
+                false,
+            ),
+            ("a_spec.rb", "it \"a\" do\n  expect(f).to eq(3)\nend\n", "it", "__END__\nit", true),
+            (
+                "a_spec.rb",
+                "it \"a\" do\n  expect(f).to eq(3)\nend\n",
+                "it \"a\" do\n  expect(f).to eq(3)\nend\n",
+                "=begin\nit \"a\" do\n  expect(f).to eq(3)\nend\n=end\n",
+                true,
+            ),
+            (
+                "tests/a.rs",
+                "#[test]\nfn a() {\n    assert_eq!(f(), 3);\n}\n",
+                "#[test]",
+                "macro_rules! assert_eq { ($($t:tt)*) => {} }\n#[test]",
+                true,
+            ),
+        ] {
+            let after = before.replacen(from, to, 1);
+            assert_eq!(!found(path, before, &after).is_empty(), expect, "{path}: {from} -> {to}");
+        }
+    }
+
+    #[test]
     fn tests_within_rust_sources_count() {
         let before = "pub fn f() -> i32 { 1 }\n\n#[cfg(test)]\nmod tests {\n    #[test]\n    fn one() {\n        assert_eq!(super::f(), 2);\n    }\n}\n";
         for (from, to, expect) in [
@@ -887,6 +1187,17 @@ mod tests {
             ("tests/old/a.rs", false),
             ("src/a.test.ts", true),
             ("src/a.old.ts", false),
+            ("_old/a_test.go", false),
+            ("vendor/a_test.go", false),
+            ("a_windows_test.go", false),
+            ("a_linux_arm64_test.go", false),
+            ("windows_paths_test.go", true),
+            ("src/main/java/x/ATest.java", false),
+            ("src/test/java/x/ATest.java", true),
+            ("tests/support/mod.rs", false),
+            ("tests/suite/main.rs", true),
+            ("test/a_test.exs", true),
+            ("test/a_tests.exs", false),
         ] {
             assert_eq!(is_collected(&RepoPath::new(path).expect("a path")), collected, "{path}");
         }

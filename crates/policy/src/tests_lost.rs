@@ -21,7 +21,7 @@ const LANGUAGES: &[Language] = &[
     Language { extensions: &["rs"], test: r"(?m)^[ \t]*#\[(?:\w+::)*(?:test|rstest|test_case|quickcheck|proptest|bench)\b[^\n]*\][ \t]*\r?\n?(?:[ \t]*(?:#\[[^\n]*\]|//[^\n]*)[ \t]*\r?\n)*[ \t]*(?:pub(?:\([^)]*\))?\s+)?(?:const\s+)?(?:async\s+)?(?:unsafe\s+)?fn\s+(\w+)" },
     Language { extensions: &["py"], test: r"(?m)^[ \t]*(?:async[ \t]+)?def[ \t]+(test\w*)[ \t]*\(" },
     Language { extensions: &["js", "jsx", "ts", "tsx", "mjs", "cjs", "mts", "cts"], test: r#"(?m)^[ \t]*(?:await[ \t]+)?(?:it|test|specify|Deno\.test)(?:\.\w+)*(?:\([^\n]*?\))?\s*\(\s*["'`]([^"'`\n]*)["'`]"# },
-    Language { extensions: &["go"], test: r"(?m)^func[ \t]+((?:Test|Benchmark|Fuzz|Example)\w*)[ \t]*\(" },
+    Language { extensions: &["go"], test: r"(?m)^func[ \t]+((?:Test|Benchmark|Fuzz|Example)(?:[A-Z0-9_]\w*)?)[ \t]*\(" },
     Language { extensions: &["java", "kt", "kts", "scala", "groovy"], test: r"(?m)^[ \t]*@(?:Test|ParameterizedTest|RepeatedTest|TestFactory|Property)\b[^\n]*(?:\r?\n[ \t]*@[^\n]*)*\s+(?:[\w<>\[\],?. ]+\s)?(?:fun\s+)?(`[^`]+`|\w+)\s*\(" },
     Language { extensions: &["cs"], test: r"(?m)^[ \t]*\[(?:Fact|Theory|Test|TestCase|TestMethod|DataTestMethod)\b[^\n]*\](?:\s*\[[^\n]*\])*\s+[\w<>\[\], ]+\s(\w+)\s*\(" },
     Language { extensions: &["rb"], test: r#"(?m)^[ \t]*(?:it|specify|scenario|test)[ \t]*\(?[ \t]*["']([^"'\n]*)["']"# },

@@ -271,7 +271,12 @@ mod tests {
     #[test]
     fn weakenings_are_found() {
         for (path, before, after, expect) in [
-            ("a.rs", "#[test]\nfn a() {}\n", "#[test]\n#[ignore]\nfn a() {}\n", (Skip, 2)),
+            (
+                "a.rs",
+                "#[test]\nfn a() {}\n",
+                "#[test]\n#[ignore = \"slow\"]\nfn a() {}\n",
+                (Skip, 2),
+            ),
             ("a.rs", "mod t {}\n", "#[cfg(any())]\nmod t {}\n", (Skip, 1)),
             ("a.rs", "", "    assert!(true);\n", (Skip, 1)),
             ("t.py", "def test_a():\n", "@pytest.mark.skip\ndef test_a():\n", (Skip, 1)),
@@ -312,7 +317,7 @@ mod tests {
             ("a.py", "", "x = 1  # noqa\n", (Lint, 1)),
             ("a.py", "", "x = f()  # type: ignore[x]\n", (Lint, 1)),
             ("a.rs", "", "#![allow(dead_code)]\n", (Lint, 1)),
-            ("a.rs", "", "#[allow(unused)]\n", (Lint, 1)),
+            ("a.rs", "", "#[allow(unused, reason = \"r\")]\n", (Lint, 1)),
             ("a.rs", "#![deny(warnings)]\nx\n", "x\n", (Lint, 1)),
             ("a.go", "", "x() //nolint:errcheck\n", (Lint, 1)),
             ("A.java", "", "@SuppressWarnings(\"all\")\n", (Lint, 1)),
@@ -340,7 +345,7 @@ mod tests {
             ("a.go", "", "s.Skip(3)\n"),
             ("package.json", "", "\"test\": \"jest\",\n\"lint\": \"eslint .\"\n"),
             ("README.md", "", "cargo test || true\n"),
-            ("a.rs", "#[allow(x)]\n", "#[allow(x, y)]\n"),
+            ("a.rs", "#[allow(x, reason = \"r\")]\n", "#[allow(x, y, reason = \"r\")]\n"),
             ("Makefile", "", "t:\n\t@echo x\n\tcargo test\n"),
             ("ci.yml", "", "continue-on-error: false\n"),
         ] {

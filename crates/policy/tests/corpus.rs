@@ -26,6 +26,7 @@ fn plan() -> PolicyPlan {
         max_file_bytes: 1 << 20,
         config_path: RepoPath::new("config.yaml").ok(),
         confirm_every_patch: false,
+        rules: Vec::new(),
     }
 }
 

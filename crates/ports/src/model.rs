@@ -1,5 +1,7 @@
 //! A language model, wherever it is: OpenAI, Azure OpenAI, a compatible server, a recording.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use greenloop_model::Usage;
@@ -72,6 +74,18 @@ pub struct ModelReply {
     pub tool_calls: Vec<ToolCall>,
     /// What it used.
     pub usage: Usage,
+    /// Which model answered, as the server says.
+    pub served: Served,
+}
+
+/// What a server says of the model that answered: a name such as `gpt-4o` is an alias of a version
+/// that changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Served {
+    /// `gpt-4o-2024-08-06`: `model` of the answer.
+    pub model: Option<String>,
+    /// `fp_44709d6fcb`: `system_fingerprint` of the answer, the configuration that it ran with.
+    pub fingerprint: Option<String>,
 }
 
 /// The kind of an error of a model call, after all retries.
@@ -113,6 +127,42 @@ pub struct ModelError {
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
+/// A pause that is due before a request to a model is repeated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelWait {
+    /// Which model: `gpt-4o at api.openai.com`.
+    pub model: String,
+    /// What came of the request, for a person; redacted: `HTTP status 429: slow down`.
+    pub reason: String,
+    /// What the server asked for; `None` when it named no time.
+    pub asked: Option<Duration>,
+    /// How long the pause is.
+    pub pause: Duration,
+    /// Which retry follows, from 1.
+    pub retry: u32,
+    /// How many there may be.
+    pub retries: u32,
+}
+
+/// Receives the waits that a model asks for, before they begin.
+pub trait Waits: Send + Sync {
+    /// Whether the pause may begin.
+    ///
+    /// # Errors
+    /// Why not, as a fragment that ends the error's message; the request fails at once.
+    fn allow(&self, wait: &ModelWait) -> Result<(), String>;
+}
+
+/// Allows every wait, and reports none.
+#[derive(Debug, Clone, Copy)]
+pub struct SilentWaits;
+
+impl Waits for SilentWaits {
+    fn allow(&self, _: &ModelWait) -> Result<(), String> {
+        Ok(())
+    }
+}
+
 /// A language model.
 #[async_trait]
 pub trait Model: Send + Sync {
@@ -127,4 +177,14 @@ pub trait Model: Send + Sync {
 
     /// One request, retries included. Dropping the future cancels it.
     async fn complete(&self, request: &ModelRequest) -> Result<ModelReply, ModelError>;
+
+    /// The same; `waits` is asked before each pause between retries. Implemented by models that
+    /// pause, and by those that pass requests on.
+    async fn complete_with(
+        &self,
+        request: &ModelRequest,
+        _waits: &dyn Waits,
+    ) -> Result<ModelReply, ModelError> {
+        self.complete(request).await
+    }
 }

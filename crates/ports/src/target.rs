@@ -64,6 +64,21 @@ pub enum Restored {
     Untouched(Deployed),
 }
 
+/// What a stop came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stopped {
+    /// Nothing served, and nothing was there to be ended.
+    Nothing,
+    /// Nothing served; what held the target's address was ended.
+    Address,
+    /// This release served; it is kept for a rollback.
+    Release {
+        release: Box<Release>,
+        /// What stays of it because it may hold data or belongs to others, for a person.
+        kept: Vec<String>,
+    },
+}
+
 /// What a target holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TargetStatus {
@@ -97,6 +112,8 @@ pub enum TargetErrorKind {
     Cancelled,
     /// There is no such release, or none to restore.
     NoRelease,
+    /// Another program listens at the environment's address.
+    AddressInUse,
     /// Another run holds the environment; nothing was written.
     Held,
     /// A newer rollout than this one is under way: what serves is no longer this run's to judge
@@ -120,6 +137,17 @@ pub struct TargetError {
     pub evidence: Box<Evidence>,
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// The end of the log of one part of what serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartLog {
+    /// `web-6c5f9d8b7-x2x5z/web`; empty where there is one part only.
+    pub part: String,
+    /// How often it was started again: its log begins anew each time.
+    pub life: u32,
+    /// Redacted and bounded.
+    pub text: String,
 }
 
 /// Where releases run. The state lives with the target, so that it outlives the run: a run that
@@ -195,6 +223,12 @@ pub trait Target: Send + Sync {
     /// The service's own log since the switch to `release`: its end, bounded and redacted.
     async fn service_log(&self, release: ReleaseId) -> Result<String, TargetError>;
 
+    /// The same, the log of each part by itself where several serve.
+    async fn part_logs(&self, release: ReleaseId) -> Result<Vec<PartLog>, TargetError> {
+        let text = self.service_log(release).await?;
+        Ok(vec![PartLog { part: String::new(), life: 0, text }])
+    }
+
     /// Marks `failed` as failed and lets the last verified release serve again. It says when that
     /// serves, and watches it for a while after that.
     ///
@@ -215,6 +249,10 @@ pub trait Target: Send + Sync {
         events: &EventSink,
         cancel: &CancellationToken,
     ) -> Result<Deployed, TargetError>;
+
+    /// Stops what serves, with nothing in its place, and records that. Releases are kept for a
+    /// rollback.
+    async fn stop(&self) -> Result<Stopped, TargetError>;
 
     /// What it holds and runs, asked at this moment, within seconds.
     async fn status(&self) -> Result<TargetStatus, TargetError>;

@@ -6,18 +6,16 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use super::issue::{Issue, Issues, Severity};
 use super::line::Line;
 use super::narrate::{Detail, Narrator};
+use super::outcome::Outcome;
 use super::plain::WIDTH;
 use super::reporter::Reporter;
 use super::safe_text;
-use super::verdict::{self, Conclusion};
-use greenloop_model::{
-    Decision, Evidence, Failure, Location, Notice, RunEvent, RunHeader, RunSummary, Stage,
-    StopReason,
-};
+use greenloop_model::{Notice, RunEvent, RunHeader, RunSummary, Stage};
 
 /// The Azure Pipelines reporter.
 #[derive(Debug)]
@@ -30,12 +28,10 @@ pub(super) struct Azure<W> {
     percent: u32,
     /// For the paths that are published at the end.
     folder: Option<PathBuf>,
-    repository: Option<PathBuf>,
+    issues: Issues,
     /// The artifact's name, and the environment's.
     artifact: String,
     environment: Option<String>,
-    /// What failed last, while it is open whether it is healed or what the run ends with.
-    failed: Option<Box<Failure>>,
     end: Option<End>,
 }
 
@@ -48,10 +44,9 @@ impl<W: Write> Azure<W> {
             iteration: (1, 1),
             percent: 0,
             folder: None,
-            repository: None,
+            issues: Issues::default(),
             artifact: "greenloop".to_owned(),
             environment: None,
-            failed: None,
             end: None,
         }
     }
@@ -91,119 +86,21 @@ impl<W: Write> Azure<W> {
             self.percent
         );
     }
-
-    /// The agent links the source file when the path is the repository's. A gate that runs in a
-    /// folder of its own names files relative to that: the code that was read for a place
-    /// knows better.
-    fn source_path(&self, place: &Location, evidence: &Evidence) -> String {
-        if let Some(code) = evidence.code.iter().find(|code| code.about == *place) {
-            return code.path.clone();
-        }
-        let file = place.file.as_str();
-        let relative = self
-            .repository
-            .as_deref()
-            .and_then(|root| Path::new(file).strip_prefix(root).ok())
-            .map(|path| path.to_string_lossy().into_owned());
-        relative.unwrap_or_else(|| file.to_owned())
-    }
-
-    fn issue(
-        &self,
-        text: &mut String,
-        kind: &str,
-        place: Option<(&Location, &Evidence)>,
-        message: &str,
-    ) {
-        let _infallible = write!(text, "##vso[task.logissue type={kind};");
-        if let Some((place, evidence)) = place {
-            let path = escaped(&self.source_path(place, evidence));
-            let _infallible = write!(text, "sourcepath={path};linenumber={};", place.line);
-            if let Some(column) = place.column {
-                let _infallible = write!(text, "columnnumber={column};");
-            }
-        }
-        let _infallible = writeln!(text, "]{}", escaped(message));
-    }
-
-    /// A failure that may yet be healed is a warning; what the run ends with is an error.
-    fn failure(&self, text: &mut String, kind: &str, failure: &Failure) {
-        /// Issues of one failure: more bury the first, which is the cause.
-        const MOST: usize = 5;
-        let message = match failure.stage {
-            // Its headline names the gate.
-            Stage::Gates => failure.headline.clone(),
-            Stage::Tasks | Stage::Image | Stage::Rollout | Stage::Smoke => {
-                format!("{}: {}", failure.stage, failure.headline)
-            }
-        };
-        let evidence = &failure.evidence;
-        let mut places = failure.evidence.excerpts.iter().flat_map(|excerpt| {
-            let first = excerpt.text.lines().find(|line| !line.trim().is_empty());
-            excerpt.locations.first().map(|place| (place, first.unwrap_or(&excerpt.kind)))
-        });
-        self.issue(text, kind, places.next().map(|(place, _)| (place, evidence)), &message);
-        for (place, said) in places.take(MOST - 1) {
-            self.issue(text, kind, Some((place, evidence)), said.trim());
-        }
-    }
-
-    /// The failure that the run goes on from.
-    fn goes_on(&mut self, text: &mut String) {
-        if let Some(failure) = self.failed.take() {
-            self.failure(text, "warning", &failure);
-        }
-    }
-
-    fn finished(&mut self, text: &mut String, summary: &RunSummary) {
-        if summary.failure.is_some() {
-            self.failed = None;
-        }
-        self.goes_on(text);
-        let conclusion = verdict::conclusion(summary);
-        self.end = Some(End {
-            outcome: Outcome::of(summary),
-            branch: summary.branch.clone().filter(|_| !summary.patches.is_empty()),
-        });
-        let headline = verdict::headline(self.narrator.header.as_deref(), summary);
-        match conclusion {
-            Conclusion::Success if summary.patches.is_empty() => {}
-            Conclusion::Success => {
-                let branch = summary.branch.as_deref().unwrap_or("the run's branch");
-                let message = format!("{headline}: take over the patches from {branch}");
-                self.issue(text, "warning", None, &message);
-            }
-            Conclusion::Undecided | Conclusion::Failure => {
-                if !verdict::tells_the_failure(summary) {
-                    self.issue(text, "error", None, &headline);
-                }
-                if let Some(remark) = verdict::remark(summary) {
-                    self.issue(text, "warning", None, &remark);
-                }
-                if let Some(failure) = &summary.failure {
-                    self.failure(text, "error", failure);
-                }
-            }
-        }
-    }
 }
 
 impl<W: Write> Reporter for Azure<W> {
     fn event(&mut self, _at: jiff::Timestamp, event: &RunEvent) -> io::Result<()> {
         let lines = self.narrator.tell(event);
+        let issues = self.issues.of(event, self.narrator.header.as_deref());
         let mut text = String::new();
         match event {
             RunEvent::Started(header) => {
                 self.folder = Some(header.folder.clone());
-                self.repository = Some(header.repository.clone());
                 self.artifact = artifact_name(header);
                 self.environment = header.environment.as_ref().map(ToString::to_string);
             }
-            RunEvent::Notice(Notice::Warning(warning)) => {
-                self.issue(&mut text, "warning", None, warning);
-            }
             RunEvent::IterationStarted { iteration, of, commit } => {
-                self.goes_on(&mut text);
+                write_issues(&mut text, &issues);
                 self.iteration = (*iteration, *of);
                 let title = format!("Iteration {iteration} of {of} ({})", commit.short());
                 self.section(&mut text, &title);
@@ -212,34 +109,22 @@ impl<W: Write> Reporter for Azure<W> {
                 self.progress(&mut text, *stage, false);
                 self.open(&mut text, &format!("{iteration}: {stage}"));
             }
-            RunEvent::StageFailed { failure, .. } => {
+            RunEvent::StageFailed { .. } | RunEvent::Restored { .. } => {
                 self.close(&mut text);
-                self.goes_on(&mut text);
-                self.failed = Some(failure.clone());
-            }
-            RunEvent::Restored { ok, detail, .. } => {
-                self.close(&mut text);
-                let kind = if *ok { "warning" } else { "error" };
-                self.issue(&mut text, kind, None, &format!("restore: {detail}"));
+                write_issues(&mut text, &issues);
             }
             RunEvent::AuthorAsked { iteration, .. } => {
-                self.goes_on(&mut text);
+                write_issues(&mut text, &issues);
                 self.open(&mut text, &format!("{iteration}: heal"));
             }
-            RunEvent::Evaluated { evaluation, .. } if evaluation.decision() != Decision::Allow => {
-                for found in evaluation.matches() {
-                    let message = super::wording::rule_match(found);
-                    self.issue(&mut text, "warning", None, &message);
-                }
-            }
-            // A gate that fails again is reported with its second failure.
-            RunEvent::FlakyRerun { passed: None, .. } => {}
-            RunEvent::FlakyRerun { passed: Some(true), .. } => self.goes_on(&mut text),
-            RunEvent::FlakyRerun { passed: Some(false), .. } => self.failed = None,
             RunEvent::Finished(summary) => {
                 self.section(&mut text, "Summary");
-                self.finished(&mut text, summary);
+                write_issues(&mut text, &issues);
+                self.end = Some(End::of(summary));
             }
+            RunEvent::Notice(Notice::Warning(_))
+            | RunEvent::Evaluated { .. }
+            | RunEvent::FlakyRerun { .. } => write_issues(&mut text, &issues),
             RunEvent::Notice(Notice::Info(_))
             | RunEvent::PartStarted { .. }
             | RunEvent::Output { .. }
@@ -254,7 +139,6 @@ impl<W: Write> Reporter for Azure<W> {
             | RunEvent::NoPatch { .. }
             | RunEvent::ReviewerAsked { .. }
             | RunEvent::Reviewed { .. }
-            | RunEvent::Evaluated { .. }
             | RunEvent::HumanDecided { .. }
             | RunEvent::PatchApplied { .. }
             | RunEvent::Switched { .. } => {}
@@ -280,7 +164,7 @@ impl<W: Write> Reporter for Azure<W> {
     fn finish(&mut self) {
         let mut text = String::new();
         self.close(&mut text);
-        self.goes_on(&mut text);
+        write_issues(&mut text, &self.issues.held());
         // However it ended, or broke off: nothing is under way any more.
         if std::mem::replace(&mut self.percent, 100) < 100 {
             let outcome = self.end.as_ref().map_or("ended", |end| end.outcome.name());
@@ -307,53 +191,39 @@ impl<W: Write> Reporter for Azure<W> {
         }
         let written = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
         if let Err(error) = written {
-            tracing::warn!(%error, "the job's log could not be finished");
+            tracing::warn!(%error, "could not complete the job's log");
+        }
+    }
+
+    fn anchor(&mut self, tags: &[String]) {
+        let mut text = String::new();
+        for it in tags {
+            let _infallible = writeln!(text, "##vso[build.addbuildtag]{}", tag(it));
+        }
+        let written = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
+        if let Err(error) = written {
+            tracing::warn!(%error, "the build got no tag with the audit log's checkpoint");
         }
     }
 }
 
-/// How a run ended, in one word: a tag of the build, and the output variable `outcome` that
-/// later stages decide by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    /// Nothing had to be repaired.
-    Verified,
-    /// Verified, with patches.
-    Healed,
-    /// The last verified release serves again.
-    Restored,
-    /// A person has to decide.
-    Waiting,
-    Cancelled,
-    Stopped,
+fn write_issues(text: &mut String, issues: &[(Severity, Issue)]) {
+    for (severity, issue) in issues {
+        write_issue(text, *severity, issue);
+    }
 }
 
-impl Outcome {
-    fn of(summary: &RunSummary) -> Self {
-        match (verdict::conclusion(summary), &summary.stop) {
-            (Conclusion::Success, _) if summary.patches.is_empty() => Self::Verified,
-            (Conclusion::Success, _) => Self::Healed,
-            (Conclusion::Undecided | Conclusion::Failure, _) if summary.is_restored() => {
-                Self::Restored
-            }
-            (Conclusion::Undecided, StopReason::NeedsHuman { .. } | StopReason::Verified) => {
-                Self::Waiting
-            }
-            (Conclusion::Undecided, _) => Self::Cancelled,
-            (Conclusion::Failure, _) => Self::Stopped,
+/// The agent links the source file when the path is the repository's.
+fn write_issue(text: &mut String, severity: Severity, issue: &Issue) {
+    let _infallible = write!(text, "##vso[task.logissue type={};", severity.name());
+    if let Some(place) = &issue.place {
+        let path = escaped(&place.path);
+        let _infallible = write!(text, "sourcepath={path};linenumber={};", place.line);
+        if let Some(column) = place.column {
+            let _infallible = write!(text, "columnnumber={column};");
         }
     }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Verified => "verified",
-            Self::Healed => "healed",
-            Self::Restored => "restored",
-            Self::Waiting => "waiting",
-            Self::Cancelled => "cancelled",
-            Self::Stopped => "stopped",
-        }
-    }
+    let _infallible = writeln!(text, "]{}", escaped(&issue.message));
 }
 
 /// The commands for the pipeline at the end.
@@ -365,6 +235,13 @@ struct End {
 }
 
 impl End {
+    fn of(summary: &RunSummary) -> Self {
+        Self {
+            outcome: Outcome::of(summary),
+            branch: summary.branch.clone().filter(|_| !summary.patches.is_empty()),
+        }
+    }
+
     fn tell(&self, text: &mut String, environment: Option<&str>) {
         let outcome = self.outcome.name();
         let mut line = |command: &str, value: &str| {

@@ -195,7 +195,7 @@ fn page(history: &RunHistory) -> Page {
             Some(Conclusion::Undecided) => "warn",
             Some(Conclusion::Failure) | None => "bad",
         },
-        headline: summary.map_or("The run broke off".to_owned(), |summary| {
+        headline: summary.map_or("The run was interrupted".to_owned(), |summary| {
             text(&verdict::headline(header, summary))
         }),
         reasons: summary
@@ -403,9 +403,9 @@ fn entry(stamped: &Stamped, budget: &mut Budget) -> Option<TimelineEntry> {
             entry.failure = Some(failure_view(failure));
         }
         RunEvent::FlakyRerun { name, passed, .. } => match passed {
-            None => is("", format!("{name} runs once more on the same tree")),
-            Some(true) => is("warn", format!("{name} passed this time: it is flaky")),
-            Some(false) => is("bad", format!("{name} failed again: it is not flaky")),
+            None => is("", format!("rerunning {name} on the same tree")),
+            Some(true) => is("warn", format!("{name} passed this time: flaky")),
+            Some(false) => is("bad", format!("{name} failed again: not flaky")),
         },
         RunEvent::Restored { ok, detail, .. } => {
             if *ok {
@@ -416,7 +416,7 @@ fn entry(stamped: &Stamped, budget: &mut Budget) -> Option<TimelineEntry> {
             entry.text = Some(text(detail));
         }
         RunEvent::AuthorAsked { model, .. } => is("", format!("author: {model}")),
-        RunEvent::AuthorLooked { call, .. } => is("", format!("the author looked: {call}")),
+        RunEvent::AuthorLooked { call, .. } => is("", format!("the author called a tool: {call}")),
         RunEvent::PatchProposed { reason, diff, usage, .. } => {
             is("", "a patch was proposed".to_owned());
             entry.note = format::usage(usage);
@@ -429,7 +429,7 @@ fn entry(stamped: &Stamped, budget: &mut Budget) -> Option<TimelineEntry> {
             entry.text = Some(text(reason));
         }
         RunEvent::NoPatch { class, reason, .. } => {
-            is("warn", format!("the author says that no patch is right: {class}"));
+            is("warn", format!("the author declined to write a patch: {class}"));
             entry.text = Some(text(reason));
         }
         RunEvent::ReviewerAsked { model, .. } => is("", format!("reviewer: {model}")),
@@ -446,16 +446,17 @@ fn entry(stamped: &Stamped, budget: &mut Budget) -> Option<TimelineEntry> {
         RunEvent::Evaluated { evaluation, .. } => {
             let (tone, said) = match evaluation.decision() {
                 Decision::Allow => ("good", "policy: allowed"),
-                Decision::NeedsHuman => ("warn", "policy: a person has to say yes"),
+                Decision::NeedsHuman => ("warn", "policy: needs confirmation by a person"),
                 Decision::Forbid => ("bad", "policy: forbidden"),
             };
             is(tone, said.to_owned());
             let matches = evaluation.matches().iter().take(200);
             entry.list.extend(matches.map(|found| text(&wording::rule_match(found))));
         }
-        RunEvent::HumanDecided { approved, who, .. } => {
+        RunEvent::HumanDecided { approved, who, reason, .. } => {
             let (tone, said) = if *approved { ("good", "approved") } else { ("bad", "declined") };
             is(tone, format!("{said} by {who}"));
+            entry.note = text(reason);
         }
         RunEvent::PatchApplied { commit, files, .. } => {
             is("good", format!("applied as commit {}", commit.short()));
@@ -483,7 +484,7 @@ fn gate(result: &GateResult) -> (&'static str, String) {
     let time = format::duration(result.duration);
     match &result.status {
         GateStatus::Passed => ("good", time),
-        GateStatus::Flaky => ("warn", format!("{time} · flaky: passed when it was run again")),
+        GateStatus::Flaky => ("warn", format!("{time} · flaky: passed when rerun")),
         GateStatus::Failed(exit) if result.required => ("bad", format!("{time} · {exit}")),
         GateStatus::Failed(exit) => ("warn", format!("{time} · {exit} (advisory)")),
         GateStatus::Skipped { needs } => ("", format!("skipped: it needs {needs}")),
@@ -791,7 +792,7 @@ mod tests {
     #[test]
     fn a_run_that_broke_off_has_a_page() {
         let events = fixtures::healed();
-        assert!(html(&events[..12]).contains("The run broke off"));
-        assert!(html(&[]).contains("The run broke off"));
+        assert!(html(&events[..12]).contains("The run was interrupted"));
+        assert!(html(&[]).contains("The run was interrupted"));
     }
 }

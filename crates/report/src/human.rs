@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use super::live::Live;
+use super::line::Paint;
+use super::link::Paths;
+use super::live::{Live, LiveView};
 use super::narrate::{Detail, Narrator};
 use super::reporter::Reporter;
 use greenloop_model::RunEvent;
@@ -30,7 +32,7 @@ pub enum Screen {
 /// The human reporter.
 pub(super) struct Human<W> {
     out: W,
-    color: bool,
+    paint: Paint,
     narrator: Narrator,
     /// The width is that of a terminal, which may be resized.
     follows: bool,
@@ -41,7 +43,7 @@ pub(super) struct Human<W> {
 }
 
 impl<W: Write> Human<W> {
-    pub(super) fn new(out: W, color: bool, screen: Screen) -> Self {
+    pub(super) fn new(out: W, paint: Paint, screen: Screen) -> Self {
         let (width, follows, moves) = match screen {
             Screen::None => (WIDTH, false, false),
             Screen::Columns(columns) => (columns, false, false),
@@ -50,14 +52,22 @@ impl<W: Write> Human<W> {
         };
         // A path in a file is found by who looks for it as a whole.
         let folds = screen != Screen::None;
-        Self {
-            out,
-            color,
-            narrator: Narrator::new(Detail::Results, width),
-            follows,
-            folds,
-            live: moves.then(|| Live::new(color)),
-        }
+        let narrator = Narrator::new(Detail::Results, width);
+        // Whoever reads it later stands elsewhere.
+        let narrator = if follows { narrator.at(Paths::from_here()) } else { narrator };
+        Self { out, paint, narrator, follows, folds, live: moves.then(|| Live::new(paint.color)) }
+    }
+
+    /// With all that is known of each failure, where `whole`.
+    pub(super) fn whole(self, whole: bool) -> Self {
+        Self { narrator: self.narrator.whole(whole), ..self }
+    }
+}
+
+impl<W> Human<W> {
+    /// What is under way, for whoever wants to see more of it.
+    pub(super) fn view(&self) -> Option<LiveView> {
+        self.live.as_ref().map(Live::view)
     }
 }
 
@@ -69,7 +79,7 @@ impl<W: Write> Reporter for Human<W> {
         let mut text = String::new();
         let width = if self.folds { self.narrator.width() } else { usize::MAX };
         for line in self.narrator.tell(event).into_iter().flat_map(|line| line.wrapped(width)) {
-            text.push_str(&line.render(self.color));
+            text.push_str(&line.painted(self.paint));
             text.push('\n');
         }
         let Some(live) = &mut self.live else {
@@ -89,7 +99,7 @@ impl<W: Write> Reporter for Human<W> {
 
     fn finish(&mut self) {
         if let Some(live) = &mut self.live {
-            live.clear();
+            live.finish();
         }
     }
 }

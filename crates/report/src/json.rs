@@ -67,7 +67,7 @@ impl<W: Write> Reporter for Json<W> {
 pub(super) fn line(
     run: Option<RunId>,
     at: jiff::Timestamp,
-    event: &RunEvent,
+    event: &impl Serialize,
 ) -> Result<String, serde_json::Error> {
     let at = jiff::Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at);
     let record = EventRecord { v: VERSION, run, at, event };
@@ -94,10 +94,10 @@ pub enum EventsErrorKind {
     #[error("a line is not an event")]
     Json(#[source] serde_json::Error),
     /// A line was written by a newer Greenloop.
-    #[error("version {0} of the event records is not known")]
+    #[error("unsupported version {0} of the event records")]
     Version(u32),
     /// A run's first event does not name it.
-    #[error("the first event names no run")]
+    #[error("the first event has no run")]
     NoRun,
 }
 
@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(read_events(&path).unwrap().len(), 1, "a torn last line is left out");
         for (bad, kind) in [
             ("nonsense".to_owned(), "a line is not an event"),
-            (good.replace("\"v\":1", "\"v\":9"), "version 9 of the event records is not known"),
+            (good.replace("\"v\":1", "\"v\":9"), "unsupported version 9 of the event records"),
             (good.replace("\"event\":\"no_patch\"", "\"event\":\"x\""), "a line is not an event"),
         ] {
             std::fs::write(&path, format!("{good}\n{bad}\n")).unwrap();

@@ -192,7 +192,7 @@ fn gate(result: &GateResult) -> TestCase {
             let mut status = TestCaseStatus::success();
             let mut rerun = TestRerun::new(NonSuccessKind::Failure);
             rerun.set_type("flaky");
-            rerun.set_message("failed, and passed when it was run again on the same tree");
+            rerun.set_message("failed, then passed when rerun on the same tree");
             status.add_rerun(rerun);
             status.set_rerun_kind(FlakyOrRerun::Flaky);
             status

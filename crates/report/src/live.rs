@@ -1,14 +1,17 @@
 //! What is under way, redrawn at the foot of a terminal: a spinner, a name, the time it has
 //! taken, the last line it said.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::line::Line;
+use super::line::{Line, Paint};
+use super::overall::Overall;
+use super::rows::rows;
 use super::safe_text::{self, LineAssembler};
-use super::{format, narrate};
+use super::{format, human, narrate};
 use greenloop_model::{RunEvent, Stage};
 
 /// Who is at work.
@@ -26,10 +29,64 @@ struct WorkerRow {
     output: LineAssembler,
 }
 
+/// Lines of a part's output that are kept, and the bytes of each.
+const TAIL: usize = 20;
+const TAIL_LINE: usize = 400;
+
+/// What is shown on demand.
+#[derive(Debug, Default)]
+struct Shown {
+    overall: Overall,
+    /// The last lines of each part that runs, and of the last one that did.
+    tails: BTreeMap<Worker, VecDeque<String>>,
+}
+
+/// What is under way, for a person who asks: may be used by another thread than the reporter's.
+#[derive(Debug, Clone)]
+pub struct LiveView {
+    bars: MultiProgress,
+    shown: Arc<Mutex<Shown>>,
+    began: Instant,
+}
+
+impl LiveView {
+    /// Prints the end of the output of what runs.
+    pub fn show_tail(&self) {
+        let mut lines = Vec::new();
+        for (worker, tail) in &self.shown.lock().unwrap_or_else(PoisonError::into_inner).tails {
+            if let Worker::Part(_, name) = worker {
+                lines.push(format!("--- {name}: the last {} lines", tail.len()));
+                lines.extend(tail.iter().cloned());
+            }
+        }
+        if lines.is_empty() {
+            lines.push("--- nothing has written anything yet".to_owned());
+        }
+        self.say(&lines.join("\n"));
+    }
+
+    /// Prints how far the run is.
+    pub fn show_status(&self) {
+        let overall = self.shown.lock().unwrap_or_else(PoisonError::into_inner).overall.text();
+        self.say(&format!("--- {overall} · {}", format::duration(self.began.elapsed())));
+    }
+
+    /// Prints above what is redrawn.
+    pub fn say(&self, text: &str) {
+        for line in rows(text, human::columns(), Paint::default()).lines() {
+            let _closed = self.bars.println(line);
+        }
+    }
+}
+
 /// The foot of the terminal.
 #[derive(Debug)]
 pub(super) struct Live {
     bars: MultiProgress,
+    shown: Arc<Mutex<Shown>>,
+    began: Instant,
+    /// The line that stays; `None` before the run and while a person is asked.
+    overall: Option<ProgressBar>,
     color: bool,
     /// Columns of the names, the same as in the results above.
     name_width: usize,
@@ -44,9 +101,56 @@ impl Live {
     fn on(target: ProgressDrawTarget, color: bool) -> Self {
         Self {
             bars: MultiProgress::with_draw_target(target),
+            shown: Arc::default(),
+            began: Instant::now(),
+            overall: None,
             color,
             name_width: narrate::name_width(Stage::Gates, &[]),
             workers: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn view(&self) -> LiveView {
+        LiveView { bars: self.bars.clone(), shown: Arc::clone(&self.shown), began: self.began }
+    }
+
+    /// The line that stays, with what `event` changes about it.
+    fn redraw_overall(&mut self, event: &RunEvent) {
+        let text = {
+            let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+            shown.overall.event(event);
+            shown.overall.text()
+        };
+        // A person may be asked next, and what they are asked stays readable.
+        if matches!(event, RunEvent::Evaluated { .. } | RunEvent::Finished(_)) {
+            self.hide_overall();
+            return;
+        }
+        let bar = self.overall.get_or_insert_with(|| {
+            let bar = ProgressBar::new_spinner().with_elapsed(self.began.elapsed());
+            let bar = self.bars.insert_from_back(0, bar);
+            bar.set_style(overall_style(self.color));
+            bar.enable_steady_tick(Duration::from_millis(500));
+            bar
+        });
+        bar.set_message(text);
+    }
+
+    fn hide_overall(&mut self) {
+        if let Some(bar) = self.overall.take() {
+            bar.finish_and_clear();
+            self.bars.remove(&bar);
+        }
+    }
+
+    fn keep_tail(&self, worker: &Worker, lines: &[String]) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let tail = shown.tails.entry(worker.clone()).or_default();
+        for line in lines.iter().filter(|line| !line.trim().is_empty()) {
+            if tail.len() == TAIL {
+                tail.pop_front();
+            }
+            tail.push_back(safe_text::safe(safe_text::head(line, TAIL_LINE)));
         }
     }
 
@@ -73,7 +177,7 @@ impl Live {
             | RunEvent::NoPatch { .. } => self.stop(&Worker::Author),
             RunEvent::Reviewed { .. } => self.stop(&Worker::Reviewer),
             // A person is about to be asked on this terminal.
-            RunEvent::Evaluated { .. } => self.clear(),
+            RunEvent::Evaluated { .. } => self.finish(),
             RunEvent::Started(_)
             | RunEvent::Notice(_)
             | RunEvent::StageStarted { .. }
@@ -94,9 +198,12 @@ impl Live {
 
     /// Who begins with `event`, and what they say.
     pub(super) fn after(&mut self, event: &RunEvent) {
+        self.redraw_overall(event);
         match event {
             RunEvent::StageStarted { iteration: _, stage, parts } => {
-                self.name_width = narrate::name_width(*stage, parts);
+                // Less than half of a narrow terminal, as in the results.
+                let most = human::columns() * 9 / 20;
+                self.name_width = narrate::name_width(*stage, parts).min(most);
                 if *stage != Stage::Gates {
                     self.start(Worker::Stage(*stage), stage.name());
                 }
@@ -109,9 +216,10 @@ impl Live {
             }
             RunEvent::Output { stage, name, text } => {
                 let worker = Worker::Part(*stage, name.clone());
-                let last = self.workers.get_mut(&worker).and_then(|entry| {
-                    entry.output.push(text).into_iter().rfind(|l| !l.trim().is_empty())
-                });
+                let lines = self.workers.get_mut(&worker).map(|entry| entry.output.push(text));
+                let lines = lines.unwrap_or_default();
+                self.keep_tail(&worker, &lines);
+                let last = lines.into_iter().rfind(|line| !line.trim().is_empty());
                 if let Some(last) = last {
                     self.say(&worker, &last);
                 }
@@ -156,8 +264,14 @@ impl Live {
         }
     }
 
-    /// Takes everything away.
-    pub(super) fn clear(&mut self) {
+    /// Takes everything away, at the end.
+    pub(super) fn finish(&mut self) {
+        self.clear();
+        self.hide_overall();
+    }
+
+    /// Takes away who is at work.
+    fn clear(&mut self) {
         for entry in std::mem::take(&mut self.workers).into_values() {
             entry.bar.finish_and_clear();
         }
@@ -165,7 +279,14 @@ impl Live {
 
     fn start(&mut self, worker: Worker, name: &str) {
         self.stop(&worker);
-        let bar = self.bars.add(ProgressBar::new_spinner());
+        if let Worker::Part(..) = &worker {
+            let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+            shown.tails.retain(|known, _| *known != worker && self.workers.contains_key(known));
+        }
+        let bar = match &self.overall {
+            Some(overall) => self.bars.insert_before(overall, ProgressBar::new_spinner()),
+            None => self.bars.add(ProgressBar::new_spinner()),
+        };
         bar.set_style(style(self.color));
         let name = Line::new().plain(name).fit(self.name_width);
         let padding = " ".repeat(self.name_width.saturating_sub(name.width()));
@@ -192,6 +313,15 @@ impl Live {
 const COLOURED: &str = "    {spinner:.cyan} {prefix} {elapsed:>7.dim}  {wide_msg:.dim}";
 const PLAIN: &str = "    {spinner} {prefix} {elapsed:>7}  {wide_msg}";
 
+const OVERALL_COLOURED: &str = "  {elapsed:>9.dim}  {wide_msg:.cyan}";
+const OVERALL_PLAIN: &str = "  {elapsed:>9}  {wide_msg}";
+
+fn overall_style(color: bool) -> ProgressStyle {
+    let template = if color { OVERALL_COLOURED } else { OVERALL_PLAIN };
+    let plain = ProgressStyle::default_spinner();
+    plain.clone().template(template).unwrap_or(plain)
+}
+
 fn style(color: bool) -> ProgressStyle {
     let template = if color { COLOURED } else { PLAIN };
     let spinner = ProgressStyle::default_spinner();
@@ -216,11 +346,12 @@ mod tests {
             most = most.max(live.workers.len());
         }
         assert_eq!((most, live.workers.len()), (2, 0));
+        assert!(live.overall.is_none());
     }
 
     #[test]
     fn the_templates_parse() {
-        for template in [COLOURED, PLAIN] {
+        for template in [COLOURED, PLAIN, OVERALL_COLOURED, OVERALL_PLAIN] {
             assert!(ProgressStyle::with_template(template).is_ok());
         }
     }

@@ -22,7 +22,7 @@ pub(super) fn render(history: &RunHistory) -> io::Result<Vec<u8>> {
     let _infallible = write(&mut page, history);
     if page.len() > LONGEST_PAGE {
         page.truncate(head(&page, LONGEST_PAGE).len());
-        page.push_str("\n\n*(cut: the report has the rest)*\n");
+        page.push_str("\n\n*(truncated; the report has the rest)*\n");
     }
     Ok(page.into_bytes())
 }
@@ -45,7 +45,7 @@ fn write(page: &mut String, history: &RunHistory) -> std::fmt::Result {
                 writeln!(page, "**What runs now.** {}\n", escaped(&serving))?;
             }
         }
-        None => writeln!(page, "# ✗ {} broke off\n", escaped(history.title()))?,
+        None => writeln!(page, "# ✗ {} was interrupted\n", escaped(history.title()))?,
     }
     if let Some(header) = header {
         if verdict::is_recorded(header) {
@@ -147,7 +147,7 @@ fn row(event: &RunEvent) -> Option<(String, String, Option<Duration>)> {
     }
     if let RunEvent::GateFinished { result, .. } = event {
         let said = match &result.status {
-            GateStatus::Flaky => "flaky: passed when it was run again".to_owned(),
+            GateStatus::Flaky => "flaky: passed when rerun".to_owned(),
             GateStatus::Failed(exit) if !result.required => {
                 format!("advisory: {}", escaped(&exit.to_string()))
             }
@@ -172,7 +172,7 @@ fn decisions(page: &mut String, history: &RunHistory) -> std::fmt::Result {
             .refusals()
             .map(|(iteration, reason)| (iteration, escaped(&wording::shortened(reason)))),
     );
-    list(page, "Answers of the author that were refused", &refused)?;
+    list(page, "Rejected answers of the author", &refused)?;
     if history.evaluations().next().is_some() {
         writeln!(page, "## Policy\n")?;
         for (iteration, evaluation) in history.evaluations() {

@@ -190,7 +190,7 @@ fn set_aside(path: &Path) -> io::Result<()> {
     let now = jiff::Timestamp::now().as_millisecond();
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".corrupt-{now}"));
-    tracing::warn!(path = %path.display(), "the metrics are not ours and are set aside");
+    tracing::warn!(path = %path.display(), "renamed a metrics file that Greenloop did not write");
     std::fs::rename(path, name)
 }
 

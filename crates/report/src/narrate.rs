@@ -10,7 +10,8 @@ use unicode_width::UnicodeWidthStr;
 
 use super::diff_lines::{Context, diff_lines};
 use super::format;
-use super::line::{Line, Tone, text_lines, wrap};
+use super::line::{Line, Tone, text_lines, unbroken, wrap};
+use super::link::Paths;
 use super::safe_text::LineAssembler;
 use super::summary::{self, FailureAttempts, SummaryContext};
 use super::verdict;
@@ -33,6 +34,9 @@ pub(super) enum Detail {
 const MOST_OUTPUT: usize = 5_000;
 /// Lines of excerpts that are shown for one failure.
 const MOST_EXCERPT: usize = 24;
+/// Observations beside the failure itself, and lines of each.
+const MOST_NOTES: usize = 6;
+const MOST_NOTE_LINES: usize = 4;
 /// Lines of a response or a service log.
 const MOST_RESPONSE: usize = 8;
 /// Lines of a proposed diff.
@@ -44,6 +48,8 @@ const GUTTER: usize = 12;
 #[derive(Debug)]
 pub(super) struct Narrator {
     detail: Detail,
+    /// All that is known of a failure is told.
+    whole: bool,
     width: usize,
     name_width: usize,
     /// Result lines since the stage began.
@@ -59,6 +65,7 @@ pub(super) struct Narrator {
     pub(super) header: Option<Box<RunHeader>>,
     switched: BTreeSet<ReleaseId>,
     attempts: Vec<FailureAttempts>,
+    paths: Paths,
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +78,7 @@ impl Narrator {
     pub(super) fn new(detail: Detail, width: usize) -> Self {
         Self {
             detail,
+            whole: detail == Detail::Everything,
             width,
             name_width: name_width(Stage::Gates, &[]),
             results: 0,
@@ -82,7 +90,18 @@ impl Narrator {
             header: None,
             switched: BTreeSet::new(),
             attempts: Vec::new(),
+            paths: Paths::default(),
         }
+    }
+
+    /// With all that is known of each failure, where `whole`.
+    pub(super) fn whole(self, whole: bool) -> Self {
+        Self { whole: self.whole || whole, ..self }
+    }
+
+    /// With paths as `paths` shows them.
+    pub(super) fn at(self, paths: Paths) -> Self {
+        Self { paths, ..self }
     }
 
     fn summary_context(&self) -> SummaryContext<'_> {
@@ -91,11 +110,7 @@ impl Narrator {
             switched: &self.switched,
             attempts: &self.attempts,
             width: self.width,
-            // In a log, commands stay whole.
-            command_width: match self.detail {
-                Detail::Results => self.width,
-                Detail::Everything => usize::MAX,
-            },
+            paths: &self.paths,
         }
     }
 
@@ -192,9 +207,9 @@ impl Narrator {
                     Some(false) => {}
                 }
                 let (mark, text) = match passed {
-                    None => ((Tone::Warn, "↻"), "runs once more on the same tree"),
-                    Some(true) => ((Tone::Warn, "~"), "passed this time: it is flaky"),
-                    Some(false) => ((Tone::Bad, "✗"), "failed again: it is not flaky"),
+                    None => ((Tone::Warn, "↻"), "rerunning on the same tree"),
+                    Some(true) => ((Tone::Warn, "~"), "passed this time: flaky"),
+                    Some(false) => ((Tone::Bad, "✗"), "failed again: not flaky"),
                 };
                 vec![self.result(mark, name, None, text)]
             }
@@ -228,7 +243,7 @@ impl Narrator {
                 self.outcome(format!("no patch ({class}): {reason}"));
                 let head = Line::new()
                     .push(Tone::Warn, "∅")
-                    .strong(" no patch is right")
+                    .strong(" no patch")
                     .dim(format!(" · {class}"));
                 let label = self.author_label();
                 self.labelled(label, head, reason)
@@ -243,7 +258,7 @@ impl Narrator {
             }
             RunEvent::Reviewed { iteration: _, review, usage: _ } => self.review(review),
             RunEvent::Evaluated { iteration: _, evaluation } => self.evaluation(evaluation),
-            RunEvent::HumanDecided { iteration: _, approved, who } => {
+            RunEvent::HumanDecided { iteration: _, approved, who, reason } => {
                 if !*approved {
                     self.outcome(format!("{who} declined it"));
                 }
@@ -255,7 +270,7 @@ impl Narrator {
                 self.labelled(
                     "person",
                     Line::new().push(tone, text).plain(format!(" by {who}")),
-                    "",
+                    reason,
                 )
             }
             RunEvent::PatchApplied { iteration: _, commit, files } => {
@@ -359,8 +374,9 @@ impl Narrator {
             }
             lines.extend(self.labelled("limits", Line::new(), &limits(header)));
         }
-        let folder = header.folder.to_string_lossy();
-        lines.extend(self.labelled("records", Line::new().plain(folder), ""));
+        let folder = &header.folder;
+        let records = Line::new().linked(self.paths.shown(folder), self.paths.link(folder));
+        lines.extend(self.labelled("records", records, ""));
         if verdict::is_recorded(header) {
             lines.extend(self.note(Tone::Warn, "!", verdict::RECORDED));
         }
@@ -422,9 +438,7 @@ impl Narrator {
         let advisory = if result.required { "" } else { " (advisory)" };
         let (mark, detail) = match &result.status {
             GateStatus::Passed => ((Tone::Good, "✓"), String::new()),
-            GateStatus::Flaky => {
-                ((Tone::Warn, "~"), "flaky: passed when it was run again".to_owned())
-            }
+            GateStatus::Flaky => ((Tone::Warn, "~"), "flaky: passed when rerun".to_owned()),
             GateStatus::Failed(exit) if result.required => ((Tone::Bad, "✗"), exit.to_string()),
             GateStatus::Failed(exit) => ((Tone::Warn, "!"), exit.to_string()),
             GateStatus::Skipped { needs } => {
@@ -483,14 +497,14 @@ impl Narrator {
         lines.extend(headline.map(|line| Line::indent(4).strong(line)));
         lines.extend(self.text(4, Tone::Dim, &facts));
         if let (Some(command), Some(exit)) = (&evidence.command, &evidence.exit) {
-            lines.push(Line::indent(4).dim("$ ").plain(command).dim(format!("  {exit}")));
+            lines.push(Line::indent(4).dim("$ ").plain(unbroken(command)).dim(format!("  {exit}")));
         }
-        for note in &evidence.notes {
-            lines.extend(self.text(4, Tone::Plain, note));
-        }
-        // A diff was shown when it was made, where everything is.
+        lines.extend(self.notes(failure));
+        // A diff was shown when it was made, where everything is; elsewhere a log tells more.
         let everything = self.detail == Detail::Everything;
-        let shown = |excerpt: &&Excerpt| !everything || excerpt.kind != Excerpt::DIFF;
+        let has_log = evidence.excerpts.iter().any(|excerpt| excerpt.kind != Excerpt::DIFF);
+        let diff = !everything && (self.whole || !has_log);
+        let shown = |excerpt: &&Excerpt| diff || excerpt.kind != Excerpt::DIFF;
         let excerpts: Vec<&Excerpt> = evidence.excerpts.iter().filter(shown).collect();
         lines.extend(excerpt_lines(&excerpts, self.width));
         for exchange in &evidence.http {
@@ -507,19 +521,60 @@ impl Narrator {
             }
             lines.extend(quoted(&exchange.response, End::First, self.width));
         }
-        if let Some(log) = &evidence.service_log {
+        // Of a long excerpt not every line is.
+        let excerpted: Vec<&str> =
+            excerpts.iter().flat_map(|excerpt| excerpt.text.lines()).take(MOST_EXCERPT).collect();
+        let shown = |line: &str| excerpted.contains(&line);
+        let log = evidence.service_log.as_ref();
+        if let Some(log) = log.filter(|log| !last(log).all(shown)) {
             lines.push(Line::indent(4).dim("the service's own log ends with"));
             lines.extend(quoted(log, End::Last, self.width));
         }
         lines.extend(self.failing_tests(evidence));
         if let Some(log) = &evidence.log {
             let count = format::counted(evidence.log_lines, "line", "lines");
-            lines.push(Line::indent(4).dim(format!("whole log: {log} ({count})")));
+            let (shown, link) = match &self.header {
+                Some(header) => {
+                    let path = header.folder.join(log);
+                    (self.paths.below(&path, log), self.paths.link(&path))
+                }
+                None => (log.clone(), None),
+            };
+            let line = Line::indent(4).dim("whole log: ").linked(shown, link);
+            lines.push(line.dim(format!(" ({count})")));
         }
         if failure.flaky_suspect {
-            lines.push(Line::indent(4).dim("it may pass when it is run again"));
+            lines.push(Line::indent(4).dim("it may pass if rerun"));
         }
         lines.push(Line::new());
+        lines
+    }
+
+    /// What else was seen, the most telling first: a few lines, where not everything is wanted.
+    fn notes(&self, failure: &Failure) -> Vec<Line> {
+        let told = |note: &&String| !failure.headline.contains(note.as_str());
+        let notes: Vec<&String> = failure.evidence.notes.iter().filter(told).collect();
+        // One more is no longer than the line that says so.
+        let most = match notes.len() {
+            _ if self.whole => usize::MAX,
+            all if all <= MOST_NOTES + 1 => usize::MAX,
+            _ => MOST_NOTES,
+        };
+        let mut lines = Vec::new();
+        for note in notes.iter().take(most) {
+            let mut wrapped = self.text(4, Tone::Plain, note);
+            if !self.whole && wrapped.len() > MOST_NOTE_LINES {
+                wrapped.truncate(MOST_NOTE_LINES);
+                let last = wrapped.pop().map(|last| last.dim(" …"));
+                wrapped.extend(last);
+            }
+            lines.extend(wrapped);
+        }
+        if notes.len() > most {
+            let more =
+                format!("… {} more in the report; `--debug` shows them here", notes.len() - most);
+            lines.extend(self.text(4, Tone::Dim, &more));
+        }
         lines
     }
 
@@ -570,7 +625,7 @@ impl Narrator {
         }
         let (tone, text) = match decision {
             Decision::Allow => (Tone::Good, "✓ allowed"),
-            Decision::NeedsHuman => (Tone::Warn, "? a person has to say yes"),
+            Decision::NeedsHuman => (Tone::Warn, "? needs confirmation by a person"),
             Decision::Forbid => (Tone::Bad, "✗ forbidden"),
         };
         let mut lines = self.labelled("policy", Line::new().push(tone, text), "");
@@ -626,8 +681,8 @@ fn excerpt_lines(excerpts: &[&Excerpt], width: usize) -> Vec<Line> {
     }
     if total > shown {
         let more = match total - shown {
-            1 => "1 more line that matters".to_owned(),
-            more => format!("{} more lines that matter", format::count(more as u64)),
+            1 => "1 more relevant line".to_owned(),
+            more => format!("{} more relevant lines", format::count(more as u64)),
         };
         lines.push(Line::indent(4).dim(format!("     … {more}")));
     }
@@ -638,6 +693,11 @@ fn excerpt_lines(excerpts: &[&Excerpt], width: usize) -> Vec<Line> {
 enum End {
     First,
     Last,
+}
+
+/// The last lines of a log, as many as are shown of it.
+fn last(text: &str) -> impl Iterator<Item = &str> {
+    text.trim_end().lines().rev().take(MOST_RESPONSE)
 }
 
 fn quoted(text: &str, end: End, width: usize) -> Vec<Line> {

@@ -4,14 +4,18 @@
 //! costs spans, and at the end of the run at most [`FLUSH`]; it never costs the run anything
 //! else.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
+use http::{Request, Response};
 use opentelemetry::metrics::{Counter, Histogram, MeterProvider as _};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry::trace::{Span as _, SpanBuilder, Status, TraceContextExt as _, Tracer as _};
 use opentelemetry::{Context, KeyValue};
+use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{
     MetricExporter, Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _,
 };
@@ -21,6 +25,7 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 
 use super::reporter::Reporter;
 use greenloop_config::plan::TelemetryPlan;
+use greenloop_http::checked;
 use greenloop_model::{
     Failure, GateStatus, ReviewVerdict, RunEvent, RunHeader, RunSummary, StopReason, Usage,
 };
@@ -61,6 +66,25 @@ impl Reporter for Otlp {
         if let Some(live) = self.live.take() {
             live.finish();
         }
+    }
+}
+
+/// A client that looks at what it sends.
+#[derive(Debug, Clone)]
+struct CheckedClient(reqwest::blocking::Client);
+
+#[async_trait::async_trait]
+impl HttpClient for CheckedClient {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let covered = match checked("the telemetry receiver", request.body()) {
+            Cow::Owned(covered) => Some(covered),
+            Cow::Borrowed(_) => None,
+        };
+        let request = match covered {
+            Some(body) => request.map(|_| Bytes::from(body)),
+            None => request,
+        };
+        self.0.send_bytes(request).await
     }
 }
 
@@ -124,6 +148,7 @@ impl Live {
             .timeout(FLUSH)
             .build()
             .map_err(io::Error::other)?;
+        let client = CheckedClient(client);
         let spans = SpanExporter::builder()
             .with_http()
             .with_http_client(client.clone())
@@ -163,7 +188,10 @@ impl Live {
             restore: meter
                 .f64_histogram("greenloop.time_to_restore")
                 .with_unit("s")
-                .with_description("from the failure of a release to the last good one serving")
+                .with_description(
+                    "from the failure of a release until the last verified one \
+                    serves",
+                )
                 .build(),
             patches: meter
                 .u64_counter("greenloop.patches")
@@ -420,10 +448,10 @@ impl Live {
         // lost, and is no concern of the run's.
         let points = std::thread::spawn(move || metrics.shutdown_with_timeout(FLUSH));
         if let Err(error) = traces.shutdown_with_timeout(FLUSH) {
-            tracing::warn!(%error, "the run's trace could not be sent");
+            tracing::warn!(%error, "could not send the run's trace");
         }
         if let Ok(Err(error)) = points.join() {
-            tracing::warn!(%error, "the run's metrics could not be sent");
+            tracing::warn!(%error, "could not send the run's metrics");
         }
     }
 }
@@ -464,6 +492,20 @@ mod tests {
             .mount(&server)
             .await;
         server
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_secret_that_reached_a_span_is_not_sent() {
+        let _guard = greenloop_evidence::Redactor::new(["Otlp-Exit-7-x".to_owned()]).guard_exits();
+        let server = receiver().await;
+        let mut plan = plan(server.uri());
+        plan.service_name = "shop Otlp-Exit-7-x".into();
+        send(plan, fixtures::restored());
+        let sent = server.received_requests().await.unwrap();
+        let traces = sent.iter().find(|request| request.url.path() == "/v1/traces").unwrap();
+        let said = ExportTraceServiceRequest::decode(traces.body.as_slice()).unwrap();
+        let said = format!("{said:?}");
+        assert!(said.contains("shop *************") && !said.contains("Otlp-Exit"), "{said}");
     }
 
     #[tokio::test(flavor = "multi_thread")]

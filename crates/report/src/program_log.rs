@@ -58,7 +58,7 @@ fn line(event: &RunEvent) -> Option<(Level, String)> {
             };
             let status = match &result.status {
                 GateStatus::Passed => "passed".to_owned(),
-                GateStatus::Flaky => "flaky: it passed when it was run again".to_owned(),
+                GateStatus::Flaky => "flaky: passed when rerun".to_owned(),
                 GateStatus::Failed(exit) if result.required => format!("failed: {exit}"),
                 GateStatus::Failed(exit) => format!("failed, advisory: {exit}"),
                 GateStatus::Skipped { needs } => format!("skipped: it needs {needs}"),
@@ -79,23 +79,29 @@ fn line(event: &RunEvent) -> Option<(Level, String)> {
             )
         }
         RunEvent::FlakyRerun { stage, name, passed } => match passed {
-            None => (Level::Warning, format!("{stage}: {name} may be flaky and runs once more")),
-            Some(true) => (Level::Warning, format!("{stage}: {name} is flaky: it passed")),
+            None => (Level::Warning, format!("{stage}: {name} may be flaky: rerunning")),
+            Some(true) => (Level::Warning, format!("{stage}: {name} passed: flaky")),
             Some(false) => (Level::Info, format!("{stage}: {name} failed again")),
         },
         RunEvent::Restored { ok, detail, .. } => {
             (ok_or(*ok, Level::Error), format!("restore: {detail}"))
         }
         RunEvent::AuthorAsked { model, .. } => (Level::Info, format!("asking the author {model}")),
-        RunEvent::AuthorLooked { call, .. } => (Level::Info, format!("the author looks: {call}")),
+        RunEvent::AuthorLooked { call, .. } => (
+            Level::Info,
+            format!(
+                "the author calls a tool: \
+            {call}"
+            ),
+        ),
         RunEvent::PatchProposed { reason, .. } => {
             (Level::Info, format!("the author proposes a patch: {reason}"))
         }
         RunEvent::PatchRefused { reason, .. } => {
-            (Level::Warning, format!("the answer cannot be used: {reason}"))
+            (Level::Warning, format!("the answer could not be used: {reason}"))
         }
         RunEvent::NoPatch { class, reason, .. } => {
-            (Level::Warning, format!("the author says no patch is right ({class}): {reason}"))
+            (Level::Warning, format!("the author declined to write a patch ({class}): {reason}"))
         }
         RunEvent::ReviewerAsked { model, .. } => {
             (Level::Info, format!("asking the reviewer {model}"))

@@ -28,7 +28,7 @@ pub struct Links {
 }
 
 impl Links {
-    /// What Azure Pipelines and GitHub Actions say of the job that runs.
+    /// What Azure Pipelines, GitHub Actions and GitLab CI say of the job that runs.
     pub fn of_pipeline(env: &dyn Fn(&str) -> Option<String>) -> Self {
         let azure = || {
             let (collection, project, id) =
@@ -49,7 +49,12 @@ impl Links {
             let url = url::Url::parse(&format!("{server}/{repository}/actions/runs/{id}")).ok()?;
             Some(Self { build: Some(url.clone().into()), artifacts: None })
         };
-        azure().or_else(github).unwrap_or_default()
+        let gitlab = || {
+            let url = url::Url::parse(&env("CI_JOB_URL")?).ok()?;
+            let artifacts = url::Url::parse(&format!("{url}/artifacts/browse")).ok()?;
+            Some(Self { build: Some(url.into()), artifacts: Some(artifacts.into()) })
+        };
+        azure().or_else(github).or_else(gitlab).unwrap_or_default()
     }
 }
 
@@ -97,16 +102,16 @@ pub fn pull_request(events: &[Stamped], links: &Links, limit: usize) -> Option<P
 }
 
 /// How much of everything is shown.
-struct Detail {
+pub(super) struct Detail {
     /// Bytes of a failure's evidence.
-    evidence: usize,
+    pub(super) evidence: usize,
     /// Bytes of a reason.
-    reason: usize,
+    pub(super) reason: usize,
     /// Patches.
-    patches: usize,
+    pub(super) patches: usize,
 }
 
-const DETAILS: [Detail; 5] = [
+pub(super) const DETAILS: [Detail; 5] = [
     Detail { evidence: 8_000, reason: 4_000, patches: 50 },
     Detail { evidence: 2_500, reason: 1_500, patches: 50 },
     Detail { evidence: 1_000, reason: 600, patches: 20 },
@@ -127,7 +132,7 @@ fn failure_of(history: &RunHistory, iteration: u32) -> Option<&Failure> {
     failures.next()
 }
 
-fn write(
+pub(super) fn write(
     page: &mut String,
     history: &RunHistory,
     header: &RunHeader,
@@ -208,7 +213,7 @@ fn write(
 }
 
 /// The lines that tell most, in one block.
-fn evidence(page: &mut String, failure: &Failure, limit: usize) -> std::fmt::Result {
+pub(super) fn evidence(page: &mut String, failure: &Failure, limit: usize) -> std::fmt::Result {
     if limit == 0 {
         return Ok(());
     }
@@ -245,7 +250,7 @@ fn evidence(page: &mut String, failure: &Failure, limit: usize) -> std::fmt::Res
 }
 
 /// One line that is only text, shortened to some bytes.
-fn text(text: &str, limit: usize) -> String {
+pub(super) fn text(text: &str, limit: usize) -> String {
     let text = text.trim();
     let short = head(text, limit);
     let more = if short.len() < text.len() { "…" } else { "" };

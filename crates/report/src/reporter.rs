@@ -25,14 +25,19 @@ pub trait Reporter {
 
     /// Called once, after every reporter has seen the last event.
     fn finish(&mut self);
+
+    /// Called after [`Self::finish`] where the run's audit log was closed and signed: the checkpoint
+    /// of the whole log, as tags that a build can bear.
+    fn anchor(&mut self, _tags: &[String]) {}
 }
 
 /// Feeds `reporters` on a thread of their own until every sender is gone. A reporter that fails
 /// is dropped, the others go on: a full disk or a closed pipe is no reason to stop a deployment.
+/// The thread gives back those that are left.
 pub fn spawn(
     mut reporters: Vec<Box<dyn Reporter + Send>>,
     rx: Receiver<RunEvent>,
-) -> JoinHandle<()> {
+) -> JoinHandle<Vec<Box<dyn Reporter + Send>>> {
     std::thread::spawn(move || {
         for event in rx {
             let at = jiff::Timestamp::now();
@@ -41,6 +46,7 @@ pub fn spawn(
         for reporter in &mut reporters {
             reporter.finish();
         }
+        reporters
     })
 }
 
@@ -65,7 +71,7 @@ fn feed(reporters: &mut Vec<Box<dyn Reporter + Send>>, at: jiff::Timestamp, even
     reporters.retain_mut(|reporter| match reporter.event(at, event) {
         Ok(()) => true,
         Err(error) => {
-            tracing::warn!(%error, "a reporter failed and is dropped");
+            tracing::warn!(%error, "a reporter failed and is disabled");
             false
         }
     });
@@ -110,7 +116,7 @@ mod tests {
             sink.send(RunEvent::Notice(Notice::Info("x".into())));
         }
         drop(sink);
-        thread.join().unwrap();
+        assert_eq!(thread.join().unwrap().len(), 1);
         drop(tell);
         assert_eq!(told.iter().collect::<Vec<_>>(), ["finished after 3"]);
     }

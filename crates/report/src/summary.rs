@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use super::diff_lines::{Context, diff_lines};
 use super::format;
-use super::line::{Line, Tone, shell_lines, text_lines, wrap};
+use super::line::{Line, Tone, text_lines, wrap};
+use super::link::Paths;
 use super::verdict::{self, Conclusion};
 use super::wording::shortened;
 use greenloop_model::{ReleaseId, RunHeader, RunSummary, SummaryPatch};
@@ -32,8 +33,8 @@ pub(super) struct SummaryContext<'a> {
     pub(super) attempts: &'a [FailureAttempts],
     /// Columns of a line.
     pub(super) width: usize,
-    /// Columns that commands are broken at.
-    pub(super) command_width: usize,
+    /// How paths are shown.
+    pub(super) paths: &'a Paths,
 }
 
 impl SummaryContext<'_> {
@@ -109,13 +110,16 @@ pub(super) fn lines(context: &SummaryContext<'_>, summary: &RunSummary) -> Vec<L
     }
 
     lines.extend(section("Where to look"));
-    let mut row = |label: &str, text: &str| {
-        lines.push(Line::indent(2).dim(label).pad_to(13).plain(text));
-    };
+    let start = |label: &str| Line::indent(2).dim(label).pad_to(13);
     if let Some(header) = header {
-        row("report", &header.folder.join(super::HTML_FILE).to_string_lossy());
-        row("audit log", &header.folder.join(greenloop_audit::FILE_NAME).to_string_lossy());
+        let files = [("report", super::HTML_FILE), ("audit log", greenloop_audit::FILE_NAME)];
+        for (label, name) in files {
+            let path = header.folder.join(name);
+            let (shown, link) = (context.paths.shown(&path), context.paths.link(&path));
+            lines.push(start(label).linked(shown, link));
+        }
     }
+    let mut row = |label: &str, text: &str| lines.push(start(label).plain(text));
     if let Some(branch) = &summary.branch {
         row("branch", branch);
     }
@@ -132,12 +136,9 @@ pub(super) fn lines(context: &SummaryContext<'_>, summary: &RunSummary) -> Vec<L
         lines.extend(section("What you can do"));
         for step in &summary.next_steps {
             lines.extend(context.text(2, Tone::Plain, &step.what));
-            // Alone on its lines, and broken for a shell: it must survive being copied.
-            let command = step.command.iter();
-            for text in command.flat_map(|text| shell_lines(text, 4, context.command_width)) {
-                let command = text.trim_start();
-                let indent = Line::indent(text.len() - command.len());
-                lines.push(indent.push(Tone::Accent, command).unbroken());
+            // Alone on its line, and whole: it must survive being copied.
+            for command in step.command.iter().flat_map(|command| command.lines()) {
+                lines.push(Line::indent(4).push(Tone::Accent, command).unbroken());
             }
         }
     }
@@ -165,7 +166,7 @@ fn patch_lines(context: &SummaryContext<'_>, patch: &SummaryPatch) -> Vec<Line> 
     let reviewer = if known { "the reviewer" } else { &review.reviewer };
     row("approved", &format!("by {reviewer}, {} risk: {}", review.risk.name(), review.reason));
     if let Some(who) = &patch.confirmed_by {
-        row("confirmed", &format!("by {who}, as the policy asks"));
+        row("confirmed", &format!("by {who}, as the policy requires"));
     }
     row("commit", patch.commit.short());
     lines.extend(diff_lines(&patch.diff, 4, MOST_DIFF, Context::Hidden, context.width));

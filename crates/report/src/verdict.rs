@@ -47,6 +47,7 @@ pub(super) fn conclusion(summary: &RunSummary) -> Conclusion {
         | StopReason::Declined { .. }
         | StopReason::ModelUnavailable { .. }
         | StopReason::NoModel { .. }
+        | StopReason::NotRestored { .. }
         | StopReason::Internal { .. }
         | StopReason::Abandoned => Conclusion::Failure,
     }
@@ -55,7 +56,11 @@ pub(super) fn conclusion(summary: &RunSummary) -> Conclusion {
 /// One sentence: `Healed and verified`, `Restored to release …, serving again after 0.8s`,
 /// `Stopped: …`. What became of a release that failed comes before why it failed.
 pub(super) fn headline(header: Option<&RunHeader>, summary: &RunSummary) -> String {
-    let task = header.map_or(RunKind::Deploy, |header| header.task);
+    headline_of(header.map_or(RunKind::Deploy, |header| header.task), summary)
+}
+
+/// The same of a run of that kind.
+pub(super) fn headline_of(task: RunKind, summary: &RunSummary) -> String {
     let healed = !summary.patches.is_empty();
     if let (StopReason::Verified, Some(why)) = (&summary.stop, summary.not_brought_back()) {
         let branch = summary.branch.as_deref().unwrap_or("the run's branch");
@@ -72,7 +77,7 @@ pub(super) fn headline(header: Option<&RunHeader>, summary: &RunSummary) -> Stri
             "Deployed and verified, nothing had to be repaired".into()
         }
         (StopReason::Verified, RunKind::Heal) if healed && is_unproven(summary) => {
-            "Passed, unproven: it passes now, and no test shows that it works".into()
+            "Passed, unproven: it passes now, but no test shows that it works".into()
         }
         (StopReason::Verified, RunKind::Heal) if healed && summary.proof.is_some() => {
             "Healed: it passes now, proven by tests".into()
@@ -84,22 +89,27 @@ pub(super) fn headline(header: Option<&RunHeader>, summary: &RunSummary) -> Stri
         (StopReason::Verified, RunKind::Heal) => "It passes, nothing had to be repaired".into(),
         (StopReason::Verified, RunKind::Verify) => match &summary.target.serving {
             Some(RunningNow::Nothing) => {
-                "What answers passes; Greenloop has released nothing there".into()
+                "The responding service passes; Greenloop has deployed nothing there".into()
             }
             Some(RunningNow::Release { release, condition: Condition::Down(_), .. }) => {
-                format!("What answers passes; it is not release {release}, which does not serve")
+                format!(
+                    "The responding service passes, but it is not release {release}, which is \
+                    not serving"
+                )
             }
             Some(RunningNow::Unknown { .. }) => {
-                "What answers passes; which release that is could not be asked".into()
+                "The responding service passes; its release is unknown".into()
             }
-            Some(RunningNow::Release { .. }) | None => "Verified: what is deployed passes".into(),
+            Some(RunningNow::Release { .. }) | None => {
+                "Verified: the deployed release passes".into()
+            }
         },
         (StopReason::Verified, RunKind::RollBack) => "Rolled back and verified".into(),
         (StopReason::NoHealing { .. }, RunKind::Verify) => {
-            "NOT verified: what is deployed does not pass".into()
+            "NOT verified: the deployed release does not pass".into()
         }
         (StopReason::NoHealing { stage: Stage::Smoke }, RunKind::RollBack) => {
-            "Rolled back, and NOT verified: the earlier release does not pass either".into()
+            "Rolled back, but NOT verified: the earlier release does not pass either".into()
         }
         (StopReason::NoHealing { .. }, RunKind::RollBack) => {
             format!("NOT rolled back: {}", cause(summary))
@@ -185,15 +195,15 @@ fn in_words(restored: Restoration) -> String {
             let after = format::duration(after);
             format!("restored to release {release}, serving again after {after}")
         }
-        Restoration::Restored { release, serving_after: None } => format!(
-            "restored to release {release}, as the target has accepted; its soak was skipped"
-        ),
+        Restoration::Restored { release, serving_after: None } => {
+            format!("restored to release {release}, accepted by the target; its soak was skipped")
+        }
         Restoration::Untouched { release } => format!("release {release} never stopped serving"),
         Restoration::Nothing => {
             "the failed release was stopped, and there was none to restore".into()
         }
         Restoration::Unconfirmed => {
-            "the target has not confirmed the restore; the next run goes on with it".into()
+            "the target has not confirmed the restore; the next run continues it".into()
         }
     }
 }
@@ -213,11 +223,11 @@ fn cause(summary: &RunSummary) -> String {
 pub(super) fn remark(summary: &RunSummary) -> Option<String> {
     match &summary.stop {
         StopReason::NoModel { reason, .. } => Some(format!(
-            "With a model, Greenloop asks for a patch of this failure, has it reviewed, and tries \
-             it. None is configured ({reason}); greenloop doctor tells how to."
+            "With a model, Greenloop would request a patch, have it reviewed, and try it. None is \
+             configured ({reason}); see `greenloop doctor`."
         )),
         StopReason::ModelUnavailable { reason, .. } => {
-            Some(format!("It was not repaired: no model can be asked: {reason}"))
+            Some(format!("It was not repaired: the model is unavailable: {reason}"))
         }
         StopReason::NotHealable { class, .. } if summary.failure.is_some() => {
             Some(format!("No patch can repair that ({class}), so the author was not asked."))
@@ -252,7 +262,7 @@ pub(super) fn serving(
                 Some(Restoration::Nothing) => {
                     "Nothing: the failed release was stopped and there was none to restore".into()
                 }
-                Some(_) | None => "Nothing that Greenloop released".into(),
+                Some(_) | None => "Nothing deployed by Greenloop".into(),
             });
         }
         RunningNow::Unknown { why } => return Some(format!("Unknown: {why}")),
@@ -283,7 +293,7 @@ pub(super) fn serving(
         Condition::Serves => format!("{which}: {release} at {url}"),
         Condition::Partly(why) => format!("{which}: {release} at {url}, but {why}"),
         Condition::Down(why) => {
-            format!("Nothing that serves: release {release} is what was deployed last, and {why}")
+            format!("Nothing is serving: release {release} was deployed last, but {why}")
         }
         Condition::Unknown(why) => {
             format!("Unknown: release {release} was deployed last at {url}; {why}")

@@ -44,17 +44,17 @@ pub(super) fn class(class: FailureClass) -> &'static str {
         FailureClass::Config => "the configuration is wrong",
         FailureClass::Flaky => "flaky",
         FailureClass::Infrastructure => "infrastructure, not the code",
-        FailureClass::Auth => "a credential is missing or refused",
-        FailureClass::Quota => "a quota is used up",
+        FailureClass::Auth => "a credential is missing or was rejected",
+        FailureClass::Quota => "a quota is exhausted",
         FailureClass::Timeout => "took too long",
-        FailureClass::Unknown => "of no known class",
+        FailureClass::Unknown => "unknown cause",
     }
 }
 
 /// Compared with the failure before.
 pub(super) fn progress_words(progress: Progress) -> &'static str {
     match progress {
-        Progress::Fixed => "some of it is fixed",
+        Progress::Fixed => "partly fixed",
         Progress::MovedOn => "moved on: the last failure is gone",
         Progress::Same => "the same failure again",
         Progress::Worse => "worse than before",
@@ -63,5 +63,5 @@ pub(super) fn progress_words(progress: Progress) -> &'static str {
 
 /// Where an image is from.
 pub(super) const fn image_origin(reused: bool) -> &'static str {
-    if reused { "unchanged, already there" } else { "built and pushed" }
+    if reused { "unchanged, already in the registry" } else { "built and pushed" }
 }

@@ -43,7 +43,7 @@ impl Reporter for FileReporter {
             return;
         }
         if let Err(error) = self.write() {
-            tracing::warn!(path = %self.path.display(), %error, "a report could not be written");
+            tracing::warn!(path = %self.path.display(), %error, "could not write a report");
         }
     }
 }

@@ -4,4 +4,7 @@
 pub mod docker;
 pub mod process;
 mod proxy;
+mod service_evidence;
 mod supervisor;
+
+pub use proxy::port_owner::port_owner;

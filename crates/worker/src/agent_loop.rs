@@ -6,8 +6,9 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
+use super::live_log::LogSink;
 use super::self_check::{Fault, ModelCheck};
-use greenloop_model::{FailureClass, Fingerprint, RunId};
+use greenloop_model::{FailureClass, Fingerprint, ModelUsage, RunId};
 
 /// A task for the author and the reviewer.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub struct AgentJob {
     pub gates: Vec<String>,
     /// ProgressSink how far the work is, in percent, and what is done now.
     pub progress: ProgressSink,
+    /// Takes the output of its gates, redacted.
+    pub log: LogSink,
     /// Ends the work.
     pub cancel: CancellationToken,
 }
@@ -62,6 +65,8 @@ pub enum AgentEnd {
         summary: String,
         /// The canonical diffs, and what the reviewer said of each.
         patches: Vec<(String, String)>,
+        /// What models used.
+        usage: Vec<ModelUsage>,
     },
     /// It was not done.
     Failed {
@@ -77,6 +82,8 @@ pub enum AgentEnd {
         fault: Option<Fault>,
         /// How to see whether the model answers again.
         check: Option<ModelCheck>,
+        /// What models used.
+        usage: Vec<ModelUsage>,
     },
 }
 

@@ -9,7 +9,8 @@ use super::agent_loop::{AgentEnd, AgentJob, ProgressSink};
 use super::command::{self, CommandContext};
 use super::context::WorkerContext;
 use super::lease_keeper::LeaseGuard;
-use super::report::{AttemptError, evidence};
+use super::live_log::{LiveLog, LogSink};
+use super::report::{AttemptError, evidence, usage_evidence};
 use super::self_check::Fault;
 use super::stop::{AbortReason, AttemptCancel};
 use super::workdir::{Checkout, CheckoutError, WorkdirError};
@@ -44,6 +45,7 @@ impl WorkerContext {
         let guard = self.leases.keep(lease, since, lasts, &self.options, &cancel);
         let watcher = self.hand_back_when_it_stops(&cancel);
         tracing::info!(task = %lease.task, epoch = lease.epoch, key = claimed.task.key, "begins");
+        let live = LiveLog::start(&self.client, lease);
         let result = match self.quarantine.why() {
             // Another slot found out while this one was being given the task.
             Some(why) => Err(AttemptError {
@@ -51,14 +53,20 @@ impl WorkerContext {
                 quarantine: Some(why.clone()),
                 ..AttemptError::new(FailureClass::Infrastructure, why)
             }),
-            None => self.work(&claimed, lease, &guard, &cancel).await,
+            None => self.work(&claimed, lease, &guard, &live.sink(), &cancel).await,
         };
+        if cancel.why().is_none() {
+            tokio::select! {
+                () = live.finish() => {}
+                () = self.stop.aborting() => {}
+            }
+        }
         watcher.abort();
         match cancel.why() {
             None => self.report(lease, result).await,
             Some(AbortReason::HandedBack) => self.hand_back(lease).await,
             Some(why @ (AbortReason::Stale | AbortReason::Cancelled)) => {
-                tracing::warn!(task = %lease.task, epoch = lease.epoch, ?why, "thrown away");
+                tracing::warn!(task = %lease.task, epoch = lease.epoch, ?why, "discarded");
             }
         }
         drop(guard);
@@ -86,6 +94,7 @@ impl WorkerContext {
         claimed: &Claimed,
         lease: Lease,
         guard: &LeaseGuard,
+        live: &LogSink,
         cancel: &AttemptCancel,
     ) -> Result<Work, AttemptError> {
         let run = RunId::generate();
@@ -104,7 +113,7 @@ impl WorkerContext {
             Ok(checkout) => checkout,
             Err(error) => return self.attribute(Err(error), claimed, cancel).await,
         };
-        let result = self.work_at(&checkout, claimed, lease, run, guard, cancel, &git).await;
+        let result = self.work_at(&checkout, claimed, lease, run, guard, live, cancel, &git).await;
         // While what the work has left is still there: it may be what fills the disk.
         let result = self.attribute(result, claimed, cancel).await;
         checkout.remove().await;
@@ -174,6 +183,7 @@ impl WorkerContext {
         lease: Lease,
         run: RunId,
         guard: &LeaseGuard,
+        live: &LogSink,
         cancel: &AttemptCancel,
         git: &Git,
     ) -> Result<Work, AttemptError> {
@@ -187,12 +197,13 @@ impl WorkerContext {
                     env_remove: &self.options.env_remove,
                     sandbox: self.options.sandbox.as_ref(),
                     redactor: &self.redactor,
+                    live: live.clone(),
                 };
                 command::run(line, &context, guard, cancel).await?;
                 let summary = "the command passed".to_owned();
                 Work { summary, commit: None, branch: String::new(), evidence: Vec::new() }
             }
-            Action::Agent => self.agents(checkout, claimed, run, guard, cancel).await?,
+            Action::Agent => self.agents(checkout, claimed, run, guard, live, cancel).await?,
         };
         let Some(clone) = &checkout.clone else { return Ok(work) };
         let message = self.commit_message(claimed);
@@ -211,6 +222,7 @@ impl WorkerContext {
         claimed: &Claimed,
         run: RunId,
         guard: &LeaseGuard,
+        live: &LogSink,
         cancel: &AttemptCancel,
     ) -> Result<Work, AttemptError> {
         let Some(agents) = self.agents.as_ref().filter(|_| checkout.clone.is_some()) else {
@@ -229,6 +241,7 @@ impl WorkerContext {
             previous: claimed.previous.clone(),
             gates: claimed.gates.clone(),
             progress: ProgressSink::new(guard.reporter()),
+            log: live.clone(),
             cancel: cancel.token().clone(),
         };
         let limit = claimed.task.timeout_seconds.map_or(Duration::MAX, Duration::from_secs);
@@ -246,8 +259,8 @@ impl WorkerContext {
             }
         };
         match ended {
-            AgentEnd::Done { summary, patches } => {
-                let mut found = Vec::new();
+            AgentEnd::Done { summary, patches, usage } => {
+                let mut found = Vec::from_iter(usage_evidence(&usage, &self.redactor));
                 for (nth, (diff, review)) in patches.iter().enumerate() {
                     let title = format!("patch {}", nth + 1);
                     found.push(evidence(EvidenceKind::Diff, &title, diff, &self.redactor));
@@ -256,10 +269,20 @@ impl WorkerContext {
                 }
                 Ok(Work { summary, commit: None, branch: String::new(), evidence: found })
             }
-            AgentEnd::Failed { class, message, fingerprint, evidence: text, fault, check } => {
+            AgentEnd::Failed {
+                class,
+                message,
+                fingerprint,
+                evidence: text,
+                fault,
+                check,
+                usage,
+            } => {
                 let found =
                     evidence(EvidenceKind::Log, "what blocked the attempt", &text, &self.redactor);
-                let evidence = if text.is_empty() { Vec::new() } else { vec![found] };
+                let used = usage_evidence(&usage, &self.redactor);
+                let evidence =
+                    used.into_iter().chain((!text.is_empty()).then_some(found)).collect();
                 let error = AttemptError::new(class, message);
                 Err(AttemptError { fingerprint, evidence, fault, model: check, ..error })
             }
@@ -305,7 +328,7 @@ impl WorkerContext {
                 },
                 Err(error) if error.kind == GitErrorKind::Remote => {
                     let Some(delay) = delays.next() else { return Err(error.into()) };
-                    tracing::warn!(%error, "the push is retried");
+                    tracing::warn!(%error, "retrying the push");
                     tokio::select! {
                         () = tokio::time::sleep(delay) => {}
                         () = cancel.token().cancelled() => return Err(error.into()),
@@ -373,11 +396,12 @@ impl WorkerContext {
                 tracing::warn!(task = %lease.task, epoch = lease.epoch, %why, "failed");
             }
             (Err(error), _) if is_stale(&error) => {
-                tracing::warn!(task = %lease.task, epoch = lease.epoch, "the report was refused: another attempt holds the lease");
+                tracing::warn!(task = %lease.task, epoch = lease.epoch, "the hub rejected the \
+                    report: another attempt holds the lease");
             }
             (Err(error), _) => {
                 let why = error_chain(&error);
-                tracing::error!(task = %lease.task, epoch = lease.epoch, why, "cannot be reported");
+                tracing::error!(task = %lease.task, epoch = lease.epoch, why, "could not report");
             }
         }
     }
@@ -393,21 +417,21 @@ impl WorkerContext {
                 Ok(_) => {}
                 Err(error) if is_stale(&error) => return Err(error),
                 // The result counts more than its evidence.
-                Err(error) => tracing::warn!(%error, "a piece of evidence was not taken"),
+                Err(error) => tracing::warn!(%error, "the hub rejected a piece of evidence"),
             }
         }
         Ok(())
     }
 
     async fn hand_back(&self, lease: Lease) {
-        let message = format!("{} stops and returns the task", self.options.name);
+        let message = format!("{} is stopping and returns the task", self.options.name);
         let error = AttemptError::new(FailureClass::Infrastructure, message);
         let error = AttemptError { uncounted: true, ..error };
         let client = self.client.within(HAND_BACK);
         let failure = error.failure(&self.redactor);
         match tokio::time::timeout(HAND_BACK, client.fail(lease, &failure)).await {
-            Ok(Ok(())) => tracing::info!(task = %lease.task, epoch = lease.epoch, "handed back"),
-            Ok(Err(error)) => tracing::warn!(%error, "the task could not be returned"),
+            Ok(Ok(())) => tracing::info!(task = %lease.task, epoch = lease.epoch, "returned"),
+            Ok(Err(error)) => tracing::warn!(%error, "could not return the task"),
             Err(_elapsed) => tracing::warn!("the task was not returned in time"),
         }
     }
@@ -419,7 +443,7 @@ fn is_stale(error: &HubError) -> bool {
 
 /// Never reported: why the attempt was cancelled says what becomes of it.
 fn handed_over() -> AttemptError {
-    AttemptError::new(FailureClass::Infrastructure, "the attempt is over")
+    AttemptError::new(FailureClass::Infrastructure, "the attempt has ended")
 }
 
 impl From<WorkdirError> for AttemptError {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::lease_keeper::LeaseGuard;
+use super::live_log::LogSink;
 use super::log::TaskLog;
 use super::options::SandboxOptions;
 use super::report::{AttemptError, evidence};
@@ -16,7 +17,7 @@ use greenloop_exec::sandbox::{Confinement, Grant, Place, Sandbox, SandboxError};
 use greenloop_exec::{Command, Marker, Program};
 use greenloop_hub_api::types::Claimed;
 use greenloop_model::task::EvidenceKind;
-use greenloop_model::{Exit, FailureClass, RunId, error_chain};
+use greenloop_model::{Exit, FailureClass, Network, RunId, error_chain};
 use greenloop_workspace::git::system_class;
 
 /// For a command whose task sets no limit.
@@ -31,6 +32,7 @@ pub(super) struct CommandContext<'a> {
     pub(super) env_remove: &'a [String],
     pub(super) sandbox: Option<&'a SandboxOptions>,
     pub(super) redactor: &'a Redactor,
+    pub(super) live: LogSink,
 }
 
 /// Runs the command in the checkout; `guard` reports its latest line.
@@ -56,7 +58,7 @@ pub(super) async fn run(
         marker: Marker::new(context.run),
         confinement,
     };
-    let mut log = TaskLog::new(&context.checkout.log, context.redactor);
+    let mut log = TaskLog::new(&context.checkout.log, context.redactor, context.live.clone());
     let mut output = |bytes: &[u8]| {
         if let Some(latest) = log.push(bytes) {
             guard.report(percent(&latest), latest);
@@ -64,10 +66,10 @@ pub(super) async fn run(
     };
     let kills = out_of_memory_kills();
     let outcome = greenloop_exec::run(&command, &mut output, cancel.token()).await;
+    let output = log.finish(context.redactor);
     if outcome.exit == Exit::Code(0) && !outcome.cancelled {
         return Ok(());
     }
-    let output = log.finish(context.redactor);
     let extraction = output.extraction;
     let fault = fault(&outcome.exit, &extraction, kills < out_of_memory_kills());
     let class = match (&outcome.exit, extraction.class) {
@@ -97,11 +99,11 @@ pub(super) async fn run(
             0 => String::new(),
             n => format!("; {n} failing tests"),
         };
-        let title = format!("{}: what matters{tests}", outcome.exit);
+        let title = format!("{}: relevant lines{tests}", outcome.exit);
         found.push(evidence(EvidenceKind::Test, &title, &texts.join("\n"), context.redactor));
     }
     if !output.end.is_empty() {
-        let title = format!("the end of {} lines of output", extraction.lines);
+        let title = format!("the last of {} lines of output", extraction.lines);
         found.push(evidence(EvidenceKind::Log, &title, &output.end, context.redactor));
     }
     let fingerprint = Some(extraction.fingerprint);
@@ -125,7 +127,7 @@ fn confinement(context: &CommandContext<'_>) -> Result<Option<Confinement>, Sand
         launcher: options.launcher.clone(),
     };
     let sandbox = Arc::new(Sandbox::new(settings, place)?);
-    let grant = Grant { network: options.network, ..Grant::default() };
+    let grant = Grant { network: Network::all_or_none(options.network), ..Grant::default() };
     Ok(Some(Confinement { sandbox, grant }))
 }
 

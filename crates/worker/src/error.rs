@@ -10,7 +10,7 @@ pub enum WorkerError {
     #[error(transparent)]
     Workdir(#[from] WorkdirError),
     /// The hub refuses the worker's token or its protocol.
-    #[error("the hub does not accept this worker")]
+    #[error("the hub rejected this worker")]
     Hub(#[source] HubError),
     /// No thread for its heartbeats.
     #[error("failed to start the thread for heartbeats")]

@@ -105,7 +105,7 @@ impl LeaseKeeper {
         let heartbeats = self.heartbeats.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(heartbeats) = heartbeats else { return };
         if tokio::time::timeout(GOODBYE, heartbeats).await.is_err() {
-            tracing::warn!("the hub did not answer in time that the worker stops");
+            tracing::warn!("the hub did not confirm in time that the worker is stopping");
         }
     }
 
@@ -200,10 +200,10 @@ impl Keeper {
                     | HubErrorKind::Invalid
                     | HubErrorKind::Unavailable
                     | HubErrorKind::Protocol => {
-                        tracing::warn!(%error, "a heartbeat was not accepted");
+                        tracing::warn!(%error, "the hub rejected a heartbeat");
                     }
                 },
-                Err(_elapsed) => tracing::warn!("a heartbeat was not answered"),
+                Err(_elapsed) => tracing::warn!("no answer to a heartbeat"),
             }
             if self.since.elapsed() >= self.lasts {
                 return self.cancel.cancel(AbortReason::Stale);
@@ -245,8 +245,13 @@ impl AgentHeartbeats {
                 period_seconds: Some(period as u32),
                 unreachable,
             };
-            if let Err(error) = self.client.agent_heartbeat(&beat).await {
-                tracing::warn!(%error, "the worker's heartbeat was not accepted");
+            match self.client.agent_heartbeat(&beat).await {
+                Ok(agent) if agent.drain && !self.stop.is_draining() => {
+                    tracing::info!("a person wants this worker to finish what it has and stop");
+                    self.stop.drain();
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "the hub rejected the worker's heartbeat"),
             }
             tokio::select! {
                 () = tokio::time::sleep(self.options.heartbeat) => {}
@@ -258,7 +263,7 @@ impl AgentHeartbeats {
         }
         let leaving = AgentLeaving { instance: self.instance.clone() };
         if let Err(error) = self.client.agent_leaves(&self.options.name, &leaving).await {
-            tracing::warn!(%error, "the hub does not know that the worker stops");
+            tracing::warn!(%error, "could not tell the hub that the worker is stopping");
         }
     }
 }

@@ -33,6 +33,7 @@ mod command;
 mod context;
 mod error;
 mod lease_keeper;
+mod live_log;
 mod load;
 mod log;
 mod mirrors;
@@ -49,6 +50,7 @@ mod worker;
 
 pub use agent_loop::{AgentEnd, AgentJob, AgentLoop, ProgressSink};
 pub use error::WorkerError;
+pub use live_log::LogSink;
 pub use options::{SandboxOptions, WorkerOptions};
 pub use self_check::{Fault, ModelCheck};
 pub use stop::Stop;

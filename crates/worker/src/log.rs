@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 
+use super::live_log::LogSink;
 use greenloop_evidence::{ExtractLimits, Extraction, Extractor, LineRedactor, Redactor};
 
 /// Bytes of one log on disk; beyond that only its end is kept.
@@ -17,6 +18,7 @@ const LATEST: usize = 160;
 /// Takes the output of one command.
 pub(super) struct TaskLog {
     redactor: LineRedactor,
+    live: LogSink,
     redacted: Vec<u8>,
     file: Option<File>,
     written: usize,
@@ -34,13 +36,14 @@ pub(super) struct Output {
 
 impl TaskLog {
     /// A log at `path`; one that cannot be written is no reason to fail a task.
-    pub(super) fn new(path: &Path, redactor: &Redactor) -> Self {
+    pub(super) fn new(path: &Path, redactor: &Redactor, live: LogSink) -> Self {
         let file = File::create(path);
         if let Err(error) = &file {
-            tracing::warn!(%error, path = %path.display(), "the log of a task cannot be written");
+            tracing::warn!(%error, path = %path.display(), "could not write the log of a task");
         }
         Self {
             redactor: redactor.line_redactor(),
+            live,
             redacted: Vec::new(),
             file: file.ok(),
             written: 0,
@@ -49,9 +52,14 @@ impl TaskLog {
         }
     }
 
-    /// The next bytes; returns the latest whole line among them, shortened.
+    /// The next bytes, none when the command has been quiet for a while; returns the latest whole
+    /// line among them, shortened.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Option<String> {
-        self.redactor.push(bytes, &mut self.redacted);
+        if bytes.is_empty() {
+            self.redactor.idle(&mut self.redacted);
+        } else {
+            self.redactor.push(bytes, &mut self.redacted);
+        }
         let latest = latest(&self.redacted);
         self.pass_on();
         latest
@@ -59,6 +67,7 @@ impl TaskLog {
 
     fn pass_on(&mut self) {
         self.extractor.push(&self.redacted);
+        self.live.push(&self.redacted);
         let room = ON_DISK.saturating_sub(self.written).min(self.redacted.len());
         if let Some(file) = &mut self.file
             && room > 0
@@ -105,7 +114,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let redactor = Redactor::new(["hunter2hunter2".to_owned()]);
-        let mut log = TaskLog::new(&path, &redactor);
+        let mut log = TaskLog::new(&path, &redactor, LogSink::null());
         assert_eq!(log.push(b"pw hunter2hun"), None);
         let said = log.push(b"ter2 here\n").unwrap();
         assert!(said.starts_with("pw ") && !said.contains("hunter2"), "{said}");

@@ -17,7 +17,7 @@ struct StoredMirror {
 pub(super) fn touch(mirror: &Path) {
     let path = mirror.join(MARK);
     if let Err(error) = std::fs::write(&path, []) {
-        tracing::debug!(%error, path = %path.display(), "a mirror's use was not noted");
+        tracing::debug!(%error, path = %path.display(), "could not record the use of a mirror");
     }
 }
 

@@ -69,7 +69,7 @@ impl Quarantine {
             tracing::error!(
                 reason,
                 %class,
-                "quarantine: nothing is claimed until the self-check passes"
+                "quarantine: claiming nothing until the self-check passes"
             );
         }
     }
@@ -119,7 +119,7 @@ impl Quarantine {
             Ok(()) => {
                 *self.missed() = None;
                 self.reason.send_replace(None);
-                tracing::info!("the self-check passes: the quarantine is over");
+                tracing::info!("the self-check passed: quarantine ended");
             }
             Err(fault) => self.begin(&fault, None),
         }

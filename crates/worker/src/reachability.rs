@@ -62,7 +62,8 @@ impl Reachability {
     pub(super) fn missed(&self, url: &str, why: &str) {
         if self.note(url) {
             let repository = self.redactor.redact(url);
-            tracing::warn!(%repository, why, "out of reach: nothing is claimed in it until it answers");
+            tracing::warn!(%repository, why, "the repository is unreachable: claiming none of its \
+                tasks until it answers");
             tokio::spawn(self.clone().look(url.to_owned()));
         }
     }
@@ -107,7 +108,7 @@ impl Reachability {
         self.publish(&outages);
         drop(outages);
         let repository = self.redactor.redact(&url);
-        tracing::info!(%repository, "within reach again");
+        tracing::info!(%repository, "the repository is reachable again");
     }
 
     /// From now to the next look.

@@ -4,7 +4,7 @@ use super::self_check::{Fault, ModelCheck};
 use greenloop_evidence::Redactor;
 use greenloop_hub_api::types::{AttemptFailure, NewEvidence};
 use greenloop_model::task::EvidenceKind;
-use greenloop_model::{FailureClass, Fingerprint, error_chain};
+use greenloop_model::{FailureClass, Fingerprint, ModelUsage, error_chain};
 use greenloop_workspace::git::{GitError, GitErrorKind, system_class};
 
 /// Bytes of a piece of evidence; the hub takes no more than 256 KiB.
@@ -109,4 +109,20 @@ pub(super) fn evidence(
         body: body[from..].to_owned(),
         url: None,
     }
+}
+
+/// What models used, for the report on the graph; `None` when no model was asked.
+pub(super) fn usage_evidence(usage: &[ModelUsage], redactor: &Redactor) -> Option<NewEvidence> {
+    if usage.is_empty() {
+        return None;
+    }
+    let body = serde_json::to_string(usage).ok()?;
+    let requests: u64 = usage.iter().map(|it| u64::from(it.usage.requests)).sum();
+    let tokens: u64 = usage.iter().map(|it| it.usage.tokens()).sum();
+    let cost: f64 = usage.iter().map(|it| it.usage.cost_usd).sum();
+    let mut title = format!("model usage: {tokens} tokens, requests: {requests}");
+    if cost > 0.0 {
+        title.push_str(&format!(", ${cost:.2}"));
+    }
+    Some(evidence(EvidenceKind::Usage, &title, &body, redactor))
 }

@@ -71,7 +71,7 @@ impl SelfCheck {
         if now < EARLIEST {
             let at = jiff::Timestamp::try_from(SystemTime::now()).unwrap_or_default();
             return Err(Fault::infrastructure(format!(
-                "the clock says {at}: no certificate is good then; set it"
+                "the clock is at {at}, when no certificate is valid: set the clock"
             )));
         }
         let folder = self.folder.clone();
@@ -83,7 +83,7 @@ impl SelfCheck {
         match tokio::time::timeout(STEP, git::works(&self.folder, &git)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(Fault::new(error.class(), error_chain(&error))),
-            Err(_elapsed) => Err(Fault::infrastructure("git init does not end")),
+            Err(_elapsed) => Err(Fault::infrastructure("git init does not finish")),
         }
     }
 
@@ -105,7 +105,7 @@ impl SelfCheck {
         let outcome = greenloop_exec::run(&command, &mut |_| {}, &CancellationToken::new()).await;
         match outcome.exit {
             Exit::Code(0) => Ok(()),
-            exit => Err(Fault::infrastructure(format!("`sh -c :` cannot be run: {exit}"))),
+            exit => Err(Fault::infrastructure(format!("could not run `sh -c :`: {exit}"))),
         }
     }
 }
@@ -131,15 +131,11 @@ fn disk(folder: &Path) -> Result<(), Fault> {
     }
 }
 
+/// Writes to a file without a name, which a worker that is killed meanwhile does not leave behind.
 fn write(folder: &Path, bytes: usize) -> std::io::Result<()> {
-    let path = folder.join(format!(".check-{}", uuid::Uuid::new_v4().simple()));
-    let written = std::fs::File::create_new(&path).and_then(|mut file| {
-        file.write_all(&vec![0x47; bytes])?;
-        file.sync_all()
-    });
-    let removed = std::fs::remove_file(&path);
-    written?;
-    removed
+    let mut file = tempfile::tempfile_in(folder)?;
+    file.write_all(&vec![0x47; bytes])?;
+    file.sync_all()
 }
 
 /// Whether there is room at the folder: for bytes and for files.
@@ -147,7 +143,7 @@ fn room(folder: &Path) -> Result<(), Fault> {
     let system = match rustix::fs::statvfs(folder) {
         Ok(system) => system,
         Err(error) => {
-            let reason = format!("cannot look at {}: {error}", folder.display());
+            let reason = format!("cannot inspect {}: {error}", folder.display());
             return Err(Fault::infrastructure(reason));
         }
     };
@@ -166,7 +162,7 @@ fn room(folder: &Path) -> Result<(), Fault> {
         )));
     }
     if crowded {
-        let reason = format!("the disk of {} takes no more files", folder.display());
+        let reason = format!("the disk of {} has no free inodes", folder.display());
         return Err(Fault::infrastructure(reason));
     }
     Ok(())

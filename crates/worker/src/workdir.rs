@@ -37,10 +37,10 @@ pub enum WorkdirError {
         source: std::io::Error,
     },
     /// A worker of that name works there already.
-    #[error("a worker called {name} runs in {} already", .folder.display())]
+    #[error("a worker named {name} is already running in {}", .folder.display())]
     Taken { name: String, folder: PathBuf },
     /// A name that cannot be that of a folder.
-    #[error("{0:?} cannot be the name of a worker: letters, digits, `-`, `_` and `.`")]
+    #[error("{0:?} is not a valid name for a worker: use letters, digits, `-`, `_` and `.`")]
     Name(String),
 }
 
@@ -123,7 +123,7 @@ impl Workdir {
                 std::fs::remove_file(&path).map_err(|error| error.to_string())
             };
             if let Err(error) = gone {
-                tracing::warn!(%error, path = %path.display(), "could not be deleted");
+                tracing::warn!(%error, path = %path.display(), "could not delete a file");
             }
         }
         Ok(())
@@ -202,8 +202,8 @@ impl Workdir {
                 greenloop_workspace::git::remove_folder(&aside).map_err(|error| error.to_string())
             });
             match gone {
-                Ok(()) => tracing::info!(mirror = %folder.display(), "a mirror was deleted"),
-                Err(error) => tracing::warn!(error, "a mirror cannot be deleted"),
+                Ok(()) => tracing::info!(mirror = %folder.display(), "deleted a mirror"),
+                Err(error) => tracing::warn!(error, "could not delete a mirror"),
             }
         }
     }
@@ -251,7 +251,7 @@ impl Checkout {
             drop(clone);
             let _until_the_clone_is_gone = mirror;
             if let Err(error) = greenloop_workspace::git::remove_folder(&folder) {
-                tracing::warn!(%error, "a clone could not be deleted");
+                tracing::warn!(%error, "could not delete a clone");
             }
             let _gone_already = std::fs::remove_file(&mark);
         });
@@ -272,7 +272,7 @@ async fn base(mirror: &Mirror, target: &str, git: &Git) -> Result<CommitId, GitE
         .retry(delays.with_max_times(TRIES - 1))
         .sleep(tokio::time::sleep)
         .when(|error: &GitError| error.kind == GitErrorKind::Remote)
-        .notify(|error, _| tracing::warn!(%error, "fetching from the repository is retried"))
+        .notify(|error, _| tracing::warn!(%error, "retrying the fetch from the repository"))
         .await
 }
 

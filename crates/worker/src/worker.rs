@@ -160,7 +160,7 @@ impl WorkerContext {
                 context.workdir.forget_old_mirrors(keep_mirrors, most_mirrors);
             });
             if let Err(error) = looked.await {
-                tracing::warn!(%error, "the mirrors were not looked at");
+                tracing::warn!(%error, "could not check the mirrors");
             }
             tokio::time::sleep(MIRRORS).await;
         }

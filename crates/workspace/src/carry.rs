@@ -108,7 +108,8 @@ impl Workspace {
                 .collect();
             paths.sort_unstable();
             paths.dedup();
-            let context = format!("{} changed in the same lines since", names(&paths, paths.len()));
+            let context =
+                format!("the same lines of {} have changed since", names(&paths, paths.len()));
             return Err(WorkspaceError::new(WorkspaceErrorKind::Conflict { paths }, context));
         }
         let merged =
@@ -245,7 +246,7 @@ impl Workspace {
     fn heals(&self) -> Result<String, WorkspaceError> {
         let own = self.own_part()?;
         let key = Oid::hash_object(ObjectType::Blob, own.as_os_str().as_encoded_bytes())
-            .map_err(WorkspaceError::git("cannot name the work tree"))?;
+            .map_err(WorkspaceError::git("cannot determine the path of the work tree"))?;
         Ok(format!("{HEALS}/{:.12}", key.to_string()))
     }
 

@@ -10,7 +10,17 @@ use git2::Signature;
 pub const CHECKPOINTS_REF: &str = "refs/greenloop/audit";
 
 /// How often an append is tried while other runs append.
-const TRIES: usize = 20;
+const TRIES: usize = 40;
+/// Between two tries.
+const WHILE_LOCKED: std::time::Duration = std::time::Duration::from_millis(10);
+
+/// Whether another run writes at the same time.
+fn is_others(error: &git2::Error) -> bool {
+    matches!(
+        error.code(),
+        git2::ErrorCode::Locked | git2::ErrorCode::Modified | git2::ErrorCode::Exists
+    )
+}
 
 impl Workspace {
     /// Appends a checkpoint.
@@ -34,7 +44,11 @@ impl Workspace {
             // Refused when the ref has moved on from that parent.
             match repo.commit(Some(CHECKPOINTS_REF), &by, &by, text, &tree, &parents) {
                 Ok(_) => return Ok(()),
-                Err(_) if tried < TRIES => tried += 1,
+                Err(error) if tried < TRIES && is_others(&error) => {
+                    tried += 1;
+                    // The other run holds the ref's lock until it is on the disk.
+                    std::thread::sleep(WHILE_LOCKED);
+                }
                 Err(error) => return Err(failed()(error)),
             }
         }

@@ -76,12 +76,8 @@ impl Workspace {
     ) -> Result<WorkTreeCopy, WorkspaceError> {
         let name = self.root().file_name().unwrap_or("work-tree".as_ref());
         let folder = options.folder.join(run.to_string());
-        let failed = || {
-            WorkspaceError::copy(format!(
-                "cannot make a copy of the work tree in {}",
-                folder.display()
-            ))
-        };
+        let failed =
+            || WorkspaceError::copy(format!("cannot copy the work tree to {}", folder.display()));
         fs::create_dir_all(&folder).map_err(failed())?;
         let folder = folder.canonicalize().map_err(failed())?;
         let root = folder.join(name);
@@ -92,7 +88,7 @@ impl Workspace {
         let mut notices = Vec::new();
         if !snapshot.left_out.is_empty() {
             notices.push(format!(
-                "too large to be part of a patch, and only copied: {}",
+                "copied, but too large to be patched: {}",
                 super::workspace::names(&snapshot.left_out, snapshot.left_out.len())
             ));
         }
@@ -222,8 +218,8 @@ impl Carrier<'_> {
                 (bytes.saturating_add(entry.bytes), files.saturating_add(entry.files));
             if !free && (more_bytes > self.options.copied_bytes || more_files > COPIED_FILES) {
                 notices.push(format!(
-                    "{} ({} MiB, {}) is too large to be copied: the command runs without it; \
-                     commit or stash the changes, and it runs in the work tree itself",
+                    "{} ({} MiB, {}) is too large to be copied, so the command runs without it; \
+                     if you commit or stash your changes, the command runs in the work tree itself",
                     entry.path.display(),
                     entry.bytes >> 20,
                     counted(usize::try_from(entry.files).unwrap_or(usize::MAX), "file", "files")
@@ -239,7 +235,7 @@ impl Carrier<'_> {
                 more => format!(" and {}", counted(more, "other path", "other paths")),
             };
             notices.push(format!(
-                "{}{others} may not be read, and is not in the copy: the command runs without it",
+                "{}{others} cannot be read and is not in the copy: the command runs without it",
                 first.display()
             ));
         }
@@ -292,10 +288,7 @@ impl Carrier<'_> {
             at = child.path();
         }
         let probe = self.to.join(".greenloop-clone");
-        let cloned = (|| {
-            let (from, to) = (fs::File::open(&at)?, fs::File::create(&probe)?);
-            rustix::fs::ioctl_ficlone(&to, &from).map_err(io::Error::from)
-        })();
+        let cloned = clone_file(&at, &probe);
         let _ = fs::remove_file(&probe);
         cloned.is_ok()
     }
@@ -351,6 +344,20 @@ impl Carrier<'_> {
             Err(error) => Err(error),
         }
     }
+}
+
+/// `to` as a file that shares its blocks with `from`; an error where the file system does not.
+#[cfg(target_os = "linux")]
+fn clone_file(from: &Path, to: &Path) -> io::Result<()> {
+    let (from, to) = (fs::File::open(from)?, fs::File::create(to)?);
+    Ok(rustix::fs::ioctl_ficlone(&to, &from)?)
+}
+
+/// `to` as a file that shares its blocks with `from`; an error where the file system does not.
+#[cfg(target_vendor = "apple")]
+fn clone_file(from: &Path, to: &Path) -> io::Result<()> {
+    let from = fs::File::open(from)?;
+    Ok(rustix::fs::fclonefileat(&from, rustix::fs::CWD, to, rustix::fs::CloneFlags::empty())?)
 }
 
 /// Folders that may not be written to (module caches) are made writable first.

@@ -219,56 +219,64 @@ impl WorkspaceError {
         use WorkspaceErrorKind as Kind;
         let text = match &self.kind {
             Kind::NotARepository => {
-                "Run it inside a git repository, or make one: git init && git add -A && git \
-                 commit -m 'Begin'."
+                "Run it inside a git repository, or create one: git init && git add -A && git \
+                 commit -m 'Initial commit'."
             }
             Kind::Bare => "Run it in a clone with a work tree: git clone REPOSITORY FOLDER.",
-            Kind::NoCommits => "Make a first commit: git add -A && git commit -m 'Begin'.",
+            Kind::NoCommits => {
+                "Create a first commit: git add -A && git commit -m 'Initial \
+                commit'."
+            }
             Kind::Ownership => {
                 "The repository belongs to another user. If you trust it: git config --global \
                  --add safe.directory \"$(pwd)\"."
             }
             Kind::Unsupported => {
-                "Greenloop reads repositories with SHA-1 objects and refs in files. A clone with \
-                 the default format works: git clone --ref-format=files."
+                "Greenloop supports repositories with SHA-1 objects and refs stored as files. Use \
+                 a clone in that format: git clone --ref-format=files."
             }
             Kind::Dirty { .. } => {
-                "Commit or set them aside first (git commit -a, or git stash); files that git \
-                 does not track may stay."
+                "Commit or stash them first (git commit -a, or git stash); untracked files may \
+                 stay."
             }
             Kind::OperationInProgress { what } => {
-                return Some(format!("Finish {what} or abort it; git status says how."));
+                return Some(format!("Finish {what} or abort it; git status shows how."));
             }
             Kind::Unmerged { .. } => {
-                "Resolve the conflicts and git add the files, or give the operation up; git \
-                 status says how."
+                "Resolve the conflicts and `git add` the files, or abort the operation; git \
+                 status shows how."
             }
             Kind::Conflict { .. } => {
-                "Nothing was written. Look at the lines with git diff, and make the change by hand."
+                "Nothing was written. Compare the lines with git diff, and change them by hand."
             }
             Kind::Copy => {
-                "Commit or stash the changes, and the command runs in the work tree itself, \
-                 without a copy; or set XDG_CACHE_HOME to a folder with more room."
+                "Commit or stash your changes, so that the command runs in the work tree itself; \
+                 or set XDG_CACHE_HOME to a folder with more space."
             }
             Kind::SparseIndex => {
-                "git sparse-checkout reapply --no-sparse-index writes an index that can be read; \
-                 the checkout stays as sparse as it is."
+                "Run `git sparse-checkout reapply --no-sparse-index`, which writes a full index and keeps \
+                 the checkout sparse."
             }
             Kind::BranchExists => {
-                "Another run left it. Look at it with git log, then delete it with git branch -D."
+                "It belongs to another run. Check it with git log, then delete it with git branch \
+                 -D."
             }
-            Kind::BranchInTheWay => "Give that branch another name: git branch -m OLD NEW.",
+            Kind::BranchInTheWay => "Rename that branch: git branch -m OLD NEW.",
             Kind::RefMoved => {
-                "Somebody else moved the run's branch. Nothing was changed; look at it with git \
-                 log, and start again."
+                "Another process moved the run's branch. Nothing was changed; check the branch \
+                 with git log, and start again."
             }
             Kind::Busy => {
-                "Another git process is at work, or one has died: wait for it, or delete the \
-                 .lock file the message names."
+                "Another git process is running, or one has died: wait for it, or delete the \
+                 .lock file that the message names."
             }
-            Kind::Stale => "The files changed since the patch was made; ask for a new one.",
+            Kind::Stale => {
+                "The files have changed since the patch was created; request a new \
+                patch."
+            }
             Kind::Symlink => {
-                "Patch the file the link points to, under its own path; links are not followed."
+                "Patch the file that the link points to, under its own path; links are not \
+                 followed."
             }
             Kind::Submodule => "Run Greenloop in the submodule's own repository.",
             Kind::PathConflict | Kind::CaseCollision | Kind::InvalidPath => {
@@ -278,11 +286,11 @@ impl WorkspaceError {
                 "Move these files away or commit them; nothing was overwritten."
             }
             Kind::Filtered => {
-                "Files under a git filter (Git LFS) are changed by hand: their committed content \
-                 is only a pointer."
+                "Change files under a git filter (Git LFS) by hand: their committed content is \
+                 only a pointer."
             }
-            Kind::StorageFull => "Make room on that file system, and run it again.",
-            Kind::BadPattern => "Write the search as a regular expression of Rust's regex crate.",
+            Kind::StorageFull => "Free some space on that file system, and run it again.",
+            Kind::BadPattern => "Use the syntax of Rust's regex crate.",
             Kind::NothingChanges | Kind::Cancelled | Kind::NotFound | Kind::Git | Kind::Io => {
                 return None;
             }

@@ -79,7 +79,7 @@ pub fn check_work_tree(root: &Path, changes: &[FileChange]) -> Result<(), Worksp
         if now != change.before {
             return Err(WorkspaceError::new(
                 WorkspaceErrorKind::Stale,
-                format!("{source} has changed since the patch was made"),
+                format!("{source} has changed since the patch was created"),
             ));
         }
         if change.after.as_ref().is_some_and(|after| permissions(after.mode).is_none()) {
@@ -196,7 +196,7 @@ fn check_way(root: &Path, path: &RepoPath) -> Result<(), WorkspaceError> {
     if path.components().any(|part| part.eq_ignore_ascii_case(b".git")) {
         return Err(WorkspaceError::new(
             WorkspaceErrorKind::InvalidPath,
-            format!("{path} lies in git's own folder"),
+            format!("{path} is inside git's own folder"),
         ));
     }
     let mut folder = root.to_owned();

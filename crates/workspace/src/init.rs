@@ -14,7 +14,7 @@ pub fn create_repository(folder: &Path) -> Result<(), WorkspaceError> {
     options.initial_head("main").no_reinit(true);
     Repository::init_opts(folder, &options)
         .map(drop)
-        .map_err(WorkspaceError::git(format!("cannot make a repository in {}", folder.display())))
+        .map_err(WorkspaceError::git(format!("cannot create a repository in {}", folder.display())))
 }
 
 /// Commits everything in `folder` that is not ignored.

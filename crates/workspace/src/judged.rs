@@ -7,6 +7,7 @@ use greenloop_model::{CommitId, FileChange, FileContent, RepoPath};
 use greenloop_patch::Tree as _;
 
 use super::prepare::{resulting_tree, signature};
+use super::snapshot::by_status;
 use super::work_tree::Version;
 use super::workspace::{changed_paths, commit_id, find_commit};
 use super::{Workspace, WorkspaceError, read_work_tree};
@@ -64,6 +65,18 @@ impl Workspace {
         let mut strayed = self.not_as(&paths, &[Version::of(commit)])?;
         strayed.retain(|path| !same(path));
         Ok(strayed)
+    }
+
+    /// Files of the work tree that git does not track, ignored ones too; not what lies in ignored
+    /// folders.
+    ///
+    /// # Errors
+    /// When the work tree cannot be listed.
+    pub fn untracked_files(&self) -> Result<Vec<RepoPath>, WorkspaceError> {
+        let repo = self.repo()?;
+        let mut untracked = by_status(&repo, git2::Status::WT_NEW, true)?;
+        untracked.extend(by_status(&repo, git2::Status::IGNORED, false)?);
+        Ok(untracked.into_iter().filter_map(|path| RepoPath::new(path).ok()).collect())
     }
 
     /// The content of these files in the work tree, as a digest; `None` for one that is not

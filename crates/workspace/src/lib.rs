@@ -24,7 +24,9 @@ mod checkpoints;
 mod commit_tree;
 mod copy;
 mod copy_file;
+mod durable;
 mod error;
+mod exchange;
 mod fast_forward;
 #[cfg(test)]
 mod fixtures;

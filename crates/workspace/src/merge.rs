@@ -126,7 +126,7 @@ impl MergePlace {
     /// # Errors
     /// When the repository cannot be read.
     pub fn leads_to(&self, commit: &CommitId, tip: &CommitId) -> Result<bool, WorkspaceError> {
-        let failed = || WorkspaceError::git(format!("cannot follow {} back", tip.short()));
+        let failed = || WorkspaceError::git(format!("cannot read the history of {}", tip.short()));
         if !self.has(commit)? {
             return Ok(false);
         }
@@ -152,11 +152,14 @@ impl MergePlace {
 
 fn in_words(conflict: &git2::IndexConflict) -> Conflict {
     let what = match (&conflict.ancestor, &conflict.our, &conflict.their) {
-        (_, Some(_), Some(_)) if conflict.ancestor.is_none() => "both added it, differently",
-        (_, Some(_), Some(_)) => "both changed the same lines",
-        (_, Some(_), None) => "the target changed it, the branch deleted or moved it",
-        (_, None, Some(_)) => "the branch changed it, the target deleted or moved it",
-        (_, None, None) => "both moved it, differently",
+        (_, Some(_), Some(_)) if conflict.ancestor.is_none() => {
+            "added on both sides, with \
+            different content"
+        }
+        (_, Some(_), Some(_)) => "the same lines were changed on both sides",
+        (_, Some(_), None) => "changed in the target, deleted or moved in the branch",
+        (_, None, Some(_)) => "changed in the branch, deleted or moved in the target",
+        (_, None, None) => "moved on both sides, to different paths",
     };
     let entry = [&conflict.our, &conflict.their, &conflict.ancestor].into_iter().flatten().next();
     let path = entry.map_or_else(String::new, |e| String::from_utf8_lossy(&e.path).into_owned());
@@ -206,7 +209,14 @@ mod tests {
         let told: Vec<(&str, &str)> = conflicts.iter().map(|c| (c.path.as_str(), c.what)).collect();
         assert_eq!(
             told,
-            [("a", "both changed the same lines"), ("c", "both added it, differently"),]
+            [
+                ("a", "the same lines were changed on both sides"),
+                (
+                    "c",
+                    "added on both sides, with different \
+                content"
+                ),
+            ]
         );
         place.set_ref("refs/greenloop/staging/1", &second).unwrap();
         assert!(place.has(&second).unwrap());

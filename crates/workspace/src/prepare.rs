@@ -83,7 +83,7 @@ impl Workspace {
         parent: &CommitId,
         changes: &[FileChange],
     ) -> Result<TreeId, WorkspaceError> {
-        let repo = self.repo()?;
+        let repo = self.durable_repo()?;
         let parent_tree = find_commit(&repo, parent)?
             .tree()
             .map_err(WorkspaceError::git(format!("cannot read the tree of {}", parent.short())))?;
@@ -138,7 +138,7 @@ impl Workspace {
         patch: &ClearedPatch,
         message: &str,
     ) -> Result<PreparedPatch, WorkspaceError> {
-        let repo = self.repo()?;
+        let repo = self.durable_repo()?;
         let parent_commit = find_commit(&repo, parent)?;
         let parent_tree = parent_commit
             .tree()
@@ -225,7 +225,7 @@ impl Workspace {
         run: RunId,
         prepared: &PreparedPatch,
     ) -> Result<(), WorkspaceError> {
-        let repo = self.repo()?;
+        let repo = self.durable_repo()?;
         let (from, to) = (oid(&prepared.parent)?, oid(&prepared.commit)?);
         let moved = repo.reference_matching(&ref_name(run), to, true, from, "greenloop: patch");
         match moved {
@@ -328,15 +328,15 @@ fn check_fits(
     let there = leaf(repo, tree, path)?;
     match (&change.before, there) {
         (None, None) => Ok(()),
-        (None, Some(_)) => Err(stale("is there already")),
-        (Some(_), None) => Err(stale("is not there")),
+        (None, Some(_)) => Err(stale("already exists")),
+        (Some(_), None) => Err(stale("does not exist")),
         (Some(before), Some(there)) if *before == there => {
             if matches!(before.mode, FileMode::Symlink) {
                 return Err(link_error(path, FileMode::Symlink));
             }
             Ok(())
         }
-        (Some(_), Some(_)) => Err(stale("has changed since the patch was made")),
+        (Some(_), Some(_)) => Err(stale("has changed since the patch was created")),
     }
 }
 
@@ -401,7 +401,7 @@ fn git_mode(change: &FileChange) -> Result<i32, WorkspaceError> {
 pub(super) fn signature(repo: &Repository) -> Result<Signature<'static>, WorkspaceError> {
     repo.signature()
         .or_else(|_| Signature::now("Greenloop", "greenloop@localhost"))
-        .map_err(WorkspaceError::git("cannot make a signature"))
+        .map_err(WorkspaceError::git("cannot create a signature"))
 }
 
 /// What happens in one folder of the tree.
@@ -475,7 +475,7 @@ impl Folder {
                                 let path = RepoPath::new(&path).map_err(|error| {
                                     WorkspaceError::new(
                                         WorkspaceErrorKind::InvalidPath,
-                                        format!("git cannot hold the path {shown:?}: {error}"),
+                                        format!("git cannot store the path {shown:?}: {error}"),
                                     )
                                 })?;
                                 link_error(&path, kind)
@@ -564,9 +564,13 @@ fn fold(name: &[u8]) -> String {
 }
 
 fn invalid(shown: &str) -> impl FnOnce(git2::Error) -> WorkspaceError {
-    let context = format!("git cannot hold the path {shown:?}");
+    let context = format!("git cannot store the path {shown:?}");
     move |source| WorkspaceError::by_git(WorkspaceErrorKind::InvalidPath, context, &source)
 }
+
+#[cfg(all(test, target_os = "linux"))]
+#[path = "../../../tests/fixtures/failing_sync.rs"]
+mod failing_sync;
 
 #[cfg(test)]
 mod tests {
@@ -736,9 +740,15 @@ mod tests {
     #[test]
     fn what_git_cannot_store_is_not_the_patch_s_fault() {
         let begun = begin(&[("a.txt", "1\n")]);
-        let changes = vec![begun.repo.change("a.txt", Some("2\n"))];
-        let blob = Oid::hash_object(git2::ObjectType::Blob, b"2\n").expect("an id").to_string();
-        let folder = begun.repo.root().join(".git/objects").join(&blob[..2]);
+        let objects = begun.repo.root().join(".git/objects");
+        let folder_of = |text: &str| {
+            let blob = Oid::hash_object(git2::ObjectType::Blob, text.as_bytes()).expect("an id");
+            objects.join(&blob.to_string()[..2])
+        };
+        // One that no object there shares by chance.
+        let mut texts = (2..).map(|n| format!("{n}\n"));
+        let text = texts.find(|text| !folder_of(text).exists()).expect("a text");
+        let (changes, folder) = (vec![begun.repo.change("a.txt", Some(&text))], folder_of(&text));
         std::fs::write(&folder, "a file where git needs a folder").expect("written");
         let error = begun.workspace.preview(&begun.base, &changes).expect_err("not stored");
         assert!(!error.is_about_the_patch(), "{error:?}");
@@ -796,6 +806,33 @@ mod tests {
         assert!(!error.is_about_the_patch());
         let told = greenloop_model::error_chain(&error);
         assert!(told.contains("No space left") && !told.contains("no error"), "{told}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn nothing_counts_that_is_not_on_the_disk() {
+        use super::failing_sync::with_failing_sync;
+        let begun = begin(&[("a.txt", "1\n")]);
+        let (workspace, repo) = (&begun.workspace, &begun.repo);
+        std::fs::create_dir_all(repo.root().join(".git/greenloop/claims")).expect("a run's state");
+        let change = |text: &str| vec![repo.change("a.txt", Some(text))];
+
+        let error = with_failing_sync(|| begun.prepare(change("lost\n"))).expect_err("an object");
+        assert!(!error.is_about_the_patch(), "{error:?}");
+        let prepared = begun.prepare(change("2\n")).expect("prepared");
+        with_failing_sync(|| workspace.publish(begun.run, &prepared)).expect_err("the ref");
+        assert_eq!(workspace.tip(begun.run).expect("tip").as_ref(), Some(&begun.base));
+        assert_eq!(repo.read("a.txt").as_deref(), Some("1\n"));
+        // The branch moves; of the files, the next process writes what is missing.
+        workspace.move_branch(begun.run, &prepared).expect("moved");
+        let written = || workspace.write_paths(prepared.files(), prepared.commit());
+        with_failing_sync(written).expect_err("a file");
+        assert_eq!(repo.read("a.txt").as_deref(), Some("1\n"));
+        written().expect("written");
+        assert_eq!(repo.read("a.txt").as_deref(), Some("2\n"));
+        // The user's own configuration is as it was.
+        let config = std::fs::read_to_string(repo.root().join(".git/config")).expect("read");
+        assert!(!config.to_lowercase().contains("fsync"), "{config}");
     }
 
     #[test]

@@ -386,7 +386,7 @@ impl Walk<'_> {
         if self.doubtful.is_empty() {
             return Ok(());
         }
-        let failed = || WorkspaceError::git("cannot check the line ends of the work tree");
+        let failed = || WorkspaceError::git("cannot check the line endings of the work tree");
         let mut index = Index::new().map_err(failed())?;
         for (path, _) in &self.doubtful {
             if let Some(entry) = self.files.get(path.as_bytes()) {
@@ -516,9 +516,13 @@ fn ignored(repo: &Repository) -> Result<Vec<PathBuf>, WorkspaceError> {
         .collect())
 }
 
+/// How often the work tree is listed again when a file changes meanwhile, and how long to wait.
+const LISTED_AGAIN: u32 = 4;
+const WHILE_SAVED: std::time::Duration = std::time::Duration::from_millis(25);
+
 /// Paths of one status, untracked ones or ignored ones; a folder ends in `/`. Without `every`, an
 /// untracked folder stands for its files.
-fn by_status(
+pub(super) fn by_status(
     repo: &Repository,
     wanted: Status,
     every: bool,
@@ -531,9 +535,20 @@ fn by_status(
         .include_ignored(wanted == Status::IGNORED)
         .recurse_ignored_dirs(false)
         .exclude_submodules(true);
-    let statuses = repo
-        .statuses(Some(&mut options))
-        .map_err(WorkspaceError::git("cannot list the files of the work tree"))?;
+    let mut tries = 0;
+    let statuses = loop {
+        match repo.statuses(Some(&mut options)) {
+            Ok(statuses) => break statuses,
+            // A file that is being saved is shorter than its length says.
+            Err(_) if tries < LISTED_AGAIN => {
+                tries += 1;
+                std::thread::sleep(WHILE_SAVED);
+            }
+            Err(error) => {
+                return Err(WorkspaceError::git("cannot list the files of the work tree")(error));
+            }
+        }
+    };
     Ok(statuses
         .iter()
         .filter(|entry| entry.status().contains(wanted))

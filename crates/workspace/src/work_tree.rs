@@ -80,7 +80,7 @@ impl Workspace {
             if file.symlink_metadata().is_ok_and(|found| found.is_file()) {
                 let id = repo
                     .blob_path(&file)
-                    .map_err(WorkspaceError::git(format!("cannot keep what {path} holds")))?;
+                    .map_err(WorkspaceError::git(format!("cannot save the content of {path}")))?;
                 kept.push(id.to_string());
             }
         }
@@ -99,7 +99,7 @@ impl Workspace {
         let foreign = self.not_as(&paths, &versions)?;
         if !foreign.is_empty() {
             let context = format!(
-                "{} changed since, and would be overwritten",
+                "{} has changed since, and would be overwritten",
                 names(&foreign, foreign.len())
             );
             let kind = WorkspaceErrorKind::InTheWay { paths: foreign };
@@ -238,8 +238,9 @@ impl Workspace {
         let repo = self.repo()?;
         // A checkout compares with HEAD when there is an index on disk, and leaves out files in
         // whose place HEAD has a folder. Without one it writes whatever is asked for.
-        let mut index = git2::Index::new().map_err(WorkspaceError::git("cannot make an index"))?;
-        repo.set_index(&mut index).map_err(WorkspaceError::git("cannot set an index aside"))?;
+        let mut index =
+            git2::Index::new().map_err(WorkspaceError::git("cannot create an index"))?;
+        repo.set_index(&mut index).map_err(WorkspaceError::git("cannot save an index"))?;
         let found = find_commit(&repo, commit)?;
         let failed = || WorkspaceError::git(format!("cannot check out {}", commit.short()));
         let tree = found.tree().map_err(failed())?;
@@ -269,7 +270,7 @@ impl Workspace {
         // A file that is missing here would be taken for one to delete.
         for path in there {
             if draft.path().join(path.to_os_path()).symlink_metadata().is_err() {
-                let context = format!("the checkout of {} left {path} out", commit.short());
+                let context = format!("the checkout of {} is missing {path}", commit.short());
                 return Err(WorkspaceError::new(WorkspaceErrorKind::Git, context));
             }
         }
@@ -295,7 +296,7 @@ impl Workspace {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(()),
                 Err(error) => {
-                    let context = format!("cannot look at {}", folder.display());
+                    let context = format!("cannot inspect {}", folder.display());
                     return Err(WorkspaceError::io(context)(error));
                 }
             }
@@ -424,7 +425,7 @@ fn sync_folder(folder: &Path) {
 
 /// A new folder for a checkout, removed when dropped.
 pub(super) fn draft_folder(folder: &Path) -> Result<TempDir, WorkspaceError> {
-    let failed = || WorkspaceError::io(format!("cannot make a folder in {}", folder.display()));
+    let failed = || WorkspaceError::io(format!("cannot create a folder in {}", folder.display()));
     fs::create_dir_all(folder).map_err(failed())?;
     remove_stale_drafts(folder);
     tempfile::Builder::new().prefix(DRAFT_PREFIX).tempdir_in(folder).map_err(failed())

@@ -42,7 +42,7 @@ impl Workspace {
     pub fn open(path: &Path) -> Result<Self, WorkspaceError> {
         let shown = path.display();
         let repo = Repository::discover(path).map_err(|source| {
-            let cannot = format!("the git repository of {shown} cannot be opened");
+            let cannot = format!("could not open the git repository of {shown}");
             let (kind, context) = match source.code() {
                 ErrorCode::NotFound => (
                     WorkspaceErrorKind::NotARepository,
@@ -124,7 +124,7 @@ impl Workspace {
                         format!("{root} has no commit yet"),
                     ),
                     // Whatever else keeps HEAD from being read.
-                    _ => WorkspaceError::git(format!("HEAD of {root} cannot be read"))(source),
+                    _ => WorkspaceError::git(format!("could not read HEAD of {root}"))(source),
                 });
             }
         };
@@ -165,30 +165,30 @@ impl Workspace {
         let Ok(repo) = self.repo() else { return notices };
         if repo.head_detached().unwrap_or(false) {
             notices.push(
-                "HEAD is detached: patches go to the run's branch all the same; git switch \
-                 BRANCH if you meant to be on one."
+                "HEAD is detached: patches are still committed to the run's branch. Run git \
+                 switch BRANCH if you meant to be on a branch."
                     .to_owned(),
             );
         }
         let submodules = repo.submodules().map(|list| list.len()).unwrap_or(0);
         if submodules > 0 {
             notices.push(format!(
-                "The repository has {}: their files are not patched. Run Greenloop inside a submodule \
-                 to heal it.",
+                "The repository has {}: files of submodules are not patched. Run Greenloop inside \
+                 a submodule to repair it.",
                 counted(submodules, "submodule", "submodules")
             ));
         }
         if self.uses_lfs(&repo) {
             notices.push(
-                "The repository uses Git LFS: files it tracks are not patched, and commands see \
-                 what is checked out. Run git lfs pull if some are only pointers."
+                "The repository uses Git LFS: files under LFS are not patched. Run git lfs pull \
+                 if some are checked out only as pointers."
                     .to_owned(),
             );
         }
         if repo.is_shallow() {
             notices.push(
-                "The clone is shallow: the author sees little history. git fetch --unshallow \
-                 brings the rest."
+                "The clone is shallow: the author sees only part of the history. Run git fetch \
+                 --unshallow for the rest."
                     .to_owned(),
             );
         }
@@ -196,15 +196,15 @@ impl Workspace {
         if let Ok(config) = config {
             if config.get_bool("core.sparseCheckout").unwrap_or(false) {
                 notices.push(
-                    "The checkout is sparse: files outside it are read from the commit, and \
-                     commands do not see them. git sparse-checkout disable brings them back."
+                    "The checkout is sparse: commands do not see the files outside it. Run git \
+                     sparse-checkout disable to check them out."
                         .to_owned(),
                 );
             }
             if config.get_string("extensions.partialClone").is_ok() {
                 notices.push(
-                    "The clone is partial: files that were never fetched cannot be read. git \
-                     fetch --refetch --no-filter brings them."
+                    "The clone is partial: files that were never fetched cannot be read. Run git \
+                     fetch --refetch --no-filter to fetch them."
                         .to_owned(),
                 );
             }
@@ -278,7 +278,7 @@ impl Workspace {
         match repo.find_branch(folder, git2::BranchType::Local) {
             Ok(_) => Err(WorkspaceError::new(
                 WorkspaceErrorKind::BranchInTheWay,
-                format!("the branch {folder} keeps the branch {branch} from being made"),
+                format!("the branch {branch} cannot be created while there is a branch {folder}"),
             )),
             Err(_) => Ok(()),
         }
@@ -538,13 +538,13 @@ pub(super) fn find_commit<'repo>(
     commit: &CommitId,
 ) -> Result<git2::Commit<'repo>, WorkspaceError> {
     repo.find_commit(oid(commit)?)
-        .map_err(WorkspaceError::git(format!("there is no commit {}", commit.short())))
+        .map_err(WorkspaceError::git(format!("the commit {} does not exist", commit.short())))
 }
 
 pub(super) fn commit_id(id: Oid) -> Result<CommitId, WorkspaceError> {
     id.to_string().parse().map_err(|source| WorkspaceError {
         kind: WorkspaceErrorKind::Git,
-        context: "git gave an unreadable commit id".to_owned(),
+        context: "git returned an invalid commit id".to_owned(),
         source: Some(Box::new(source)),
     })
 }
@@ -552,7 +552,7 @@ pub(super) fn commit_id(id: Oid) -> Result<CommitId, WorkspaceError> {
 pub(super) fn tree_id(id: Oid) -> Result<TreeId, WorkspaceError> {
     id.to_string().parse().map_err(|source| WorkspaceError {
         kind: WorkspaceErrorKind::Git,
-        context: "git gave an unreadable tree id".to_owned(),
+        context: "git returned an invalid tree id".to_owned(),
         source: Some(Box::new(source)),
     })
 }
@@ -633,7 +633,7 @@ mod tests {
         let error = workspace.ensure_settled().unwrap_err();
         assert!(error.is_usage());
         let hint = error.hint().unwrap();
-        let command: Vec<&str> = hint.split(" writes").next().unwrap().split(' ').skip(1).collect();
+        let command: Vec<&str> = hint.split('`').nth(1).unwrap().split(' ').skip(1).collect();
         repo.git(&command);
         workspace.ensure_clean().unwrap();
         workspace.ensure_settled().unwrap();

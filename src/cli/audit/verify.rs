@@ -55,11 +55,11 @@ pub(super) fn verify(
     if folders.is_empty() {
         text.push_str("no runs yet in logs/runs\n");
     }
-    output::print_rows(&text)?;
+    output::print(&text)?;
     Ok(exit)
 }
 
-/// The checkpoints of a file, or of the repository.
+/// The checkpoints of a file, of tags of a build, or of the repository.
 fn anchors(anchor: &str, repository: Option<&Workspace>) -> Result<Vec<Checkpoint>, CommandError> {
     let bad = |e: greenloop_audit::CheckpointError| {
         CommandError::usage(format!("the checkpoint in {anchor} cannot be read")).because(e)
@@ -71,10 +71,15 @@ fn anchors(anchor: &str, repository: Option<&Workspace>) -> Result<Vec<Checkpoin
             CommandError::infrastructure("the checkpoints in git cannot be read").because(e)
         })?;
         texts.iter().map(|text| text.parse().map_err(bad)).collect()
+    } else if Checkpoint::has_build_tags(anchor) && !Path::new(anchor).exists() {
+        Checkpoint::of_build_tags(anchor).map_err(bad)
     } else {
         let text = std::fs::read_to_string(anchor)
             .map_err(|e| CommandError::usage(format!("{anchor} cannot be read")).because(e))?;
-        Ok(vec![text.parse().map_err(bad)?])
+        match Checkpoint::has_build_tags(&text) {
+            true => Checkpoint::of_build_tags(&text).map_err(bad),
+            false => Ok(vec![text.parse().map_err(bad)?]),
+        }
     }
 }
 
@@ -84,9 +89,8 @@ impl Demands<'_> {
         let run = match verify_run(folder) {
             Ok(run) => run,
             Err(fault) if never_began(folder, &fault) => {
-                return Ok(
-                    "it never began: its log has no whole record, and it did nothing".to_owned()
-                );
+                return Ok("never began: the log has no complete record, and the run did nothing"
+                    .to_owned());
             }
             Err(fault) => return Err(fault.to_string()),
         };
@@ -151,7 +155,9 @@ impl Demands<'_> {
             if of_run.is_empty() {
                 return Err("the anchor has no checkpoint of it".to_owned());
             }
-            if !of_run.iter().all(|checkpoint| run.is_whole_in(checkpoint)) {
+            // Those of the living run are about its beginning, the last one about all of it.
+            let whole = of_run.iter().any(|checkpoint| run.is_whole_in(checkpoint));
+            if !whole || !of_run.iter().all(|checkpoint| run.extends(checkpoint)) {
                 return Err("it is not the log that the anchor's checkpoint was made of: records \
                             or hashes were replaced after the run"
                     .to_owned());

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use clap::{Args, Subcommand};
 
+use super::actions::ReasonArgs;
 use super::hub_args::HubArgs;
 use crate::app;
 use crate::cli::error::{CommandError, Exit};
@@ -16,8 +17,18 @@ use greenloop_report::safe_text::safe;
 pub(in crate::cli) enum AgentsCommand {
     /// List the workers that the hub knows
     List(ListArgs),
-    /// Forget a worker that stopped or died; one that is alive or holds a task is refused
+    /// Remove a worker that stopped or died; refuses one that is alive or holds a task
     Remove(RemoveArgs),
+    /// Have a worker finish what it has and stop
+    Drain(ActionArgs),
+    /// Give a worker no more work, for a reason that others see
+    Quarantine(ActionArgs),
+    /// End a quarantine that a person began
+    Release(ActionArgs),
+    /// Give a worker no more work
+    Deactivate(ActionArgs),
+    /// Give a deactivated worker work again
+    Activate(ActionArgs),
 }
 
 /// What to list.
@@ -25,7 +36,7 @@ pub(in crate::cli) enum AgentsCommand {
 pub(in crate::cli) struct ListArgs {
     #[command(flatten)]
     hub: HubArgs,
-    /// One JSON array instead of text
+    /// Print a JSON array instead of text
     #[arg(long)]
     json: bool,
 }
@@ -33,11 +44,33 @@ pub(in crate::cli) struct ListArgs {
 /// What to remove.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct RemoveArgs {
-    /// The worker's name
+    /// Name of the worker
     #[arg(value_name = "NAME")]
     name: String,
     #[command(flatten)]
     hub: HubArgs,
+}
+
+/// Which worker.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ActionArgs {
+    /// The worker's name
+    #[arg(value_name = "NAME")]
+    name: String,
+    #[command(flatten)]
+    reason: ReasonArgs,
+    #[command(flatten)]
+    hub: HubArgs,
+}
+
+fn act(args: ActionArgs, action: &str) -> Result<Exit, CommandError> {
+    let ActionArgs { name, reason, hub } = args;
+    let client = hub.access().client()?;
+    let agent = block_on(async {
+        Ok::<_, app::AppError>(client.agent_action(&name, action, &reason.reason).await?)
+    })??;
+    output::print(&safe(&table(&[agent])))?;
+    Ok(Exit::Ok)
 }
 
 pub(super) fn agents(command: AgentsCommand) -> Result<Exit, CommandError> {
@@ -56,13 +89,18 @@ pub(super) fn agents(command: AgentsCommand) -> Result<Exit, CommandError> {
             block_on(app::remove_agent(&access, &name))??;
             output::print(&safe(&format!("{name} is removed\n")))?;
         }
+        AgentsCommand::Drain(args) => return act(args, "drain"),
+        AgentsCommand::Quarantine(args) => return act(args, "quarantine"),
+        AgentsCommand::Release(args) => return act(args, "release"),
+        AgentsCommand::Deactivate(args) => return act(args, "deactivate"),
+        AgentsCommand::Activate(args) => return act(args, "activate"),
     }
     Ok(Exit::Ok)
 }
 
 fn table(agents: &[Agent]) -> String {
     if agents.is_empty() {
-        return "The hub knows no workers.\n".to_owned();
+        return "The hub has no workers.\n".to_owned();
     }
     let width = agents.iter().map(|agent| agent.name.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
@@ -81,7 +119,7 @@ fn table(agents: &[Agent]) -> String {
         let Agent { name, last_heartbeat, .. } = agent;
         let _infallible = writeln!(
             text,
-            "{name:<width$}  {state:<11}  {roles}{labels} on {host}, heard of at \
+            "{name:<width$}  {state:<11}  {roles}{labels} on {host}, last heartbeat \
              {last_heartbeat}{task}{why}"
         );
     }
@@ -105,6 +143,7 @@ mod tests {
             state: AgentState::Quarantined,
             quarantine: Some("the disk of /w is full".into()),
             quarantined_since: Some(Timestamp(0)),
+            drain: false,
             task: None,
             percent: None,
             cpu_percent: None,
@@ -115,9 +154,9 @@ mod tests {
         };
         assert_eq!(
             table(&[agent]),
-            "vm-7  quarantined  backend [gpu] on h, heard of at 1970-01-01T00:00:00Z: the disk of \
+            "vm-7  quarantined  backend [gpu] on h, last heartbeat 1970-01-01T00:00:00Z: the disk of \
              /w is full\n"
         );
-        assert_eq!(table(&[]), "The hub knows no workers.\n");
+        assert_eq!(table(&[]), "The hub has no workers.\n");
     }
 }

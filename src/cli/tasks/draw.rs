@@ -105,7 +105,7 @@ fn label(graph: &TaskGraph, task: usize, parent: Option<usize>) -> String {
         .map(|need| graph.tasks[*need].key.as_str())
         .collect();
     if !others.is_empty() {
-        let _infallible = write!(text, "; needs {} as well", others.join(", "));
+        let _infallible = write!(text, "; also needs {}", others.join(", "));
     }
     let conditions: Vec<String> = spec
         .conditions
@@ -253,7 +253,7 @@ a  A  2 h, done
 ↓ b  B  2 h, P2, rank 7
 ├─ c  C  1.5 h, backend, P2, rank 2.5
 └─ d  D  4 h, P2, rank 5
-   ↓ e  E  1 h, P2, rank 1; needs c as well; when epic 1 is at 50 %",
+   ↓ e  E  1 h, P2, rank 1; also needs c; when epic 1 is at 50 %",
         );
     }
 

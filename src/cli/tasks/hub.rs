@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::hub_args::HubArgs;
 use super::queue::on_hold;
-use crate::app::{self, GraphStatus};
+use crate::app::{self, AppError, GraphStatus, HubAccess};
 use crate::cli::error::{CommandError, Exit};
 use crate::cli::{block_on, output};
 use greenloop_hub_api::types::{Alert, Branch, Graph, Task};
@@ -17,13 +17,15 @@ use greenloop_model::error_chain;
 use greenloop_model::task::GraphState;
 use greenloop_report::safe_text::safe;
 
+/// Tasks that a search lists.
+const FOUND: usize = 200;
 /// Between two looks of `--watch`.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// What to hand in.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ImportArgs {
-    /// The file of tasks
+    /// Task file
     #[arg(value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]
@@ -38,7 +40,11 @@ pub(in crate::cli) struct ImportArgs {
 pub(in crate::cli) struct ListArgs {
     #[command(flatten)]
     hub: HubArgs,
-    /// One JSON array instead of text
+    /// List the tasks of all graphs that this is found in: a part of a key, title, description,
+    /// command, branch or commit, a worker's name, or an id
+    #[arg(long, value_name = "TEXT")]
+    search: Option<String>,
+    /// Print a JSON array instead of text
     #[arg(long)]
     json: bool,
 }
@@ -46,7 +52,7 @@ pub(in crate::cli) struct ListArgs {
 /// What to show.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct StatusArgs {
-    /// The graph's id [default: the newest]
+    /// Id of the graph [default: the newest]
     #[arg(value_name = "GRAPH")]
     graph: Option<i64>,
     #[command(flatten)]
@@ -54,7 +60,7 @@ pub(in crate::cli) struct StatusArgs {
     /// Watch until the graph has ended; exits 1 when it was not done
     #[arg(short, long)]
     watch: bool,
-    /// JSON instead of text: one object for each look
+    /// Print JSON instead of text; with --watch, one object per update
     #[arg(long)]
     json: bool,
 }
@@ -75,15 +81,18 @@ pub(super) fn import(args: ImportArgs) -> Result<Exit, CommandError> {
         }
         Err(error) => {
             let why = error_chain(&error);
-            output::tell(&safe(&format!("warning: the workers were not looked up: {why}\n")));
+            output::tell(&safe(&format!("warning: could not check the workers: {why}\n")));
         }
     }
     Ok(Exit::Ok)
 }
 
 pub(super) fn list(args: ListArgs) -> Result<Exit, CommandError> {
-    let ListArgs { hub, json } = args;
+    let ListArgs { hub, search, json } = args;
     let access = hub.access();
+    if let Some(text) = search {
+        return found(&access, &text, json);
+    }
     let graphs = block_on(app::graphs(&access))??;
     if json {
         output::print_json(&serde_json::json!(graphs))?;
@@ -94,6 +103,30 @@ pub(super) fn list(args: ListArgs) -> Result<Exit, CommandError> {
         text.push_str(&line(graph));
     }
     output::print(&safe(&text))?;
+    Ok(Exit::Ok)
+}
+
+fn found(access: &HubAccess, text: &str, json: bool) -> Result<Exit, CommandError> {
+    let client = access.client()?;
+    let (tasks, more) =
+        block_on(async { client.search_tasks(text, FOUND).await.map_err(AppError::from) })??;
+    if json {
+        output::print_json(&serde_json::json!(tasks))?;
+        return Ok(Exit::Ok);
+    }
+    let mut lines = String::new();
+    for Task { id, graph, key, title, state, agent, .. } in &tasks {
+        let agent = agent.as_ref().map(|it| format!("  {it}")).unwrap_or_default();
+        let _infallible =
+            writeln!(lines, "{id:>6}  graph {graph}  {:<9}  {key} {title}{agent}", state.name());
+    }
+    if tasks.is_empty() {
+        lines.push_str("no task fits\n");
+    }
+    if more {
+        let _infallible = writeln!(lines, "… and more: only the latest {FOUND} are listed");
+    }
+    output::print(&safe(&lines))?;
     Ok(Exit::Ok)
 }
 
@@ -119,7 +152,11 @@ pub(super) fn status(args: StatusArgs) -> Result<Exit, CommandError> {
                 safe(&report(&graph, &tasks, &alerts, &queues))
             };
             if text != shown {
-                output::print(&text)?;
+                if json {
+                    output::print_content(&text)?;
+                } else {
+                    output::print(&text)?;
+                }
                 shown = text;
             }
             let running = graph.state == GraphState::Running;
@@ -194,6 +231,7 @@ mod tests {
             repository: None,
             target: "main".into(),
             state: GraphState::Running,
+            paused_since: None,
             run: None,
             tasks: [(TaskState::Ready, 2), (TaskState::Done, 1)].into(),
             percent: 33.3,

@@ -1,4 +1,4 @@
-//! The hub that a command of `greenloop tasks` asks.
+//! The hub that a command asks.
 
 use clap::Args;
 
@@ -7,7 +7,7 @@ use crate::cli::terminal;
 
 /// Which hub.
 #[derive(Debug, Args)]
-pub(super) struct HubArgs {
+pub(in crate::cli) struct HubArgs {
     /// Address of the hub
     #[arg(long, value_name = "URL", env = "GREENLOOP_HUB_URL", hide_env_values = true)]
     hub: String,
@@ -17,7 +17,7 @@ pub(super) struct HubArgs {
 }
 
 impl HubArgs {
-    pub(super) fn access(self) -> HubAccess {
+    pub(in crate::cli) fn access(self) -> HubAccess {
         let Self { hub, token_env } = self;
         HubAccess { hub, token_env, env: terminal::environment() }
     }

@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 
 use clap::{Args, ValueEnum};
 
+use super::actions::ReasonArgs;
 use super::hub_args::HubArgs;
 use crate::app;
 use crate::cli::error::{CommandError, Exit};
 use crate::cli::{block_on, output};
-use greenloop_hub_api::types::Branch;
-use greenloop_model::task::HoldDecision;
+use greenloop_hub_api::types::{Branch, HoldDecisionRequest, QueueRequest};
+use greenloop_model::task::{HoldDecision, MergeId};
 use greenloop_report::safe_text::safe;
 
 /// What to do with merge queues.
@@ -20,13 +21,18 @@ pub(in crate::cli) struct QueueArgs {
     action: QueueAction,
     #[command(flatten)]
     hub: HubArgs,
-    /// The project, when several have such a target
+    /// Project, if several have such a target
     #[arg(long, value_name = "NAME")]
     project: Option<String>,
-    /// The target branch, when several queues are on hold
+    /// Target branch, if several queues are on hold
     #[arg(long, value_name = "BRANCH")]
     target: Option<String>,
-    /// JSON instead of text
+    /// The entry, for eject and requeue
+    #[arg(long, value_name = "ID", required_if_eq_any = [("action", "eject"), ("action", "requeue")])]
+    entry: Option<i64>,
+    #[command(flatten)]
+    reason: ReasonArgs,
+    /// Print JSON instead of text
     #[arg(long)]
     json: bool,
 }
@@ -35,24 +41,52 @@ pub(in crate::cli) struct QueueArgs {
 enum QueueAction {
     /// Show the merge queues
     Show,
-    /// The target stays where somebody moved it back to: what is missing there is done again
+    /// Accept where the target was moved back to, and redo the missing merges
     Follow,
-    /// The target gets back what somebody took from it
+    /// Push the removed commits to the target again
     Restore,
-    /// Look again now at a target that is broken or was moved back
+    /// Check a target that is broken or was moved back again now
     Retry,
+    /// Merge nothing; what is being pushed arrives
+    Pause,
+    /// End the pause
+    Resume,
+    /// Throw the entry --entry out of its queue; its task waits for a person
+    Eject,
+    /// Put the entry --entry, which left its queue, back at its place
+    Requeue,
 }
 
 pub(super) fn queue(args: QueueArgs) -> Result<Exit, CommandError> {
-    let QueueArgs { action, hub, project, target, json } = args;
+    let QueueArgs { action, hub, project, target, entry, reason, json } = args;
     let access = hub.access();
-    let decision = match action {
-        QueueAction::Show => None,
-        QueueAction::Follow => Some(HoldDecision::Follow),
-        QueueAction::Restore => Some(HoldDecision::Restore),
-        QueueAction::Retry => Some(HoldDecision::Retry),
-    };
-    let queues = block_on(app::merge_queues(&access, decision, project, target))??;
+    let client = access.client()?;
+    let reason = reason.reason;
+    let entry = MergeId(entry.unwrap_or_default());
+    let queues = block_on(async {
+        let decide = |decision| HoldDecisionRequest {
+            project: project.clone(),
+            target: target.clone(),
+            decision,
+            reason: reason.clone(),
+        };
+        let queue = QueueRequest {
+            project: project.clone(),
+            target: target.clone(),
+            reason: reason.clone(),
+        };
+        match action {
+            QueueAction::Show => {}
+            QueueAction::Follow => client.decide_hold(&decide(HoldDecision::Follow)).await?,
+            QueueAction::Restore => client.decide_hold(&decide(HoldDecision::Restore)).await?,
+            QueueAction::Retry => client.decide_hold(&decide(HoldDecision::Retry)).await?,
+            QueueAction::Pause => client.pause_queue(&queue, true).await.map(drop)?,
+            QueueAction::Resume => client.pause_queue(&queue, false).await.map(drop)?,
+            QueueAction::Eject => client.eject_merge(entry, &reason).await.map(drop)?,
+            QueueAction::Requeue => client.requeue_merge(entry, &reason).await.map(drop)?,
+        }
+        app::merge_queues(&access, project.as_deref(), target.as_deref()).await
+    })??;
     if json {
         output::print_json(&serde_json::json!(queues))?;
         return Ok(Exit::Ok);
@@ -70,14 +104,17 @@ fn report(queues: &[Branch]) -> String {
             "{} of {project}: {} queued, {} testing, {} merged",
             queue.name, queue.queued, queue.testing, queue.merged
         );
+        if let Some(since) = queue.paused_since {
+            let _infallible = writeln!(text, "        paused since {since}");
+        }
         if let Some(line) = on_hold(queue) {
             text.push_str(&line);
         } else if let Some(reason) = &queue.reason {
-            let _infallible = writeln!(text, "        waits: {reason}");
+            let _infallible = writeln!(text, "        waiting: {reason}");
         }
     }
     if text.is_empty() {
-        text.push_str("nothing was ever merged\n");
+        text.push_str("no merge queues\n");
     }
     text
 }
@@ -116,6 +153,7 @@ mod tests {
             merged: 8,
             paused_until: None,
             reason: None,
+            paused_since: None,
             hold: Some(MergeHold {
                 reason: HoldReason::TargetRewound,
                 tip: None,

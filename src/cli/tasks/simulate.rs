@@ -19,18 +19,17 @@ const MOST_LISTED: usize = 12;
 /// What to play, with whom.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct SimulateArgs {
-    /// The file of tasks
+    /// Task file
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// How many agents that can do everything; several numbers play several times
+    /// Number of agents without restriction of roles; several numbers run several simulations
     #[arg(short = 'n', long, value_name = "N", value_delimiter = ',', required_unless_present = "team",
           value_parser = clap::value_parser!(u16).range(1..=1000))]
     agents: Vec<u16>,
-    /// Agents by role, such as backend=4,frontend=3; may be given several times
+    /// Agents by role, for example backend=4,frontend=3; repeatable
     #[arg(long, value_name = "ROLE=N,…")]
     team: Vec<Roles>,
-    /// A speed-up that somebody claims for so many agents, such as 18.8@3; may be given several
-    /// times
+    /// Speed-up X claimed for N agents, for example 18.8@3; repeatable
     #[arg(long, value_name = "X@N")]
     claim: Vec<Claim>,
     /// Simulate from the start, as if no task were done
@@ -39,14 +38,14 @@ pub(in crate::cli) struct SimulateArgs {
     /// Print what each agent does when
     #[arg(long)]
     timeline: bool,
-    /// The form of the answer
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = SimulateOutput::Table)]
     output: SimulateOutput,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum SimulateOutput {
-    /// Tables and sentences
+    /// Tables and text
     #[value(alias = "human", alias = "plain", alias = "auto")]
     Table,
     /// One JSON object
@@ -67,7 +66,7 @@ impl FromStr for Roles {
             (!role.trim().is_empty()).then(|| (role.trim().to_owned(), number))
         };
         let roles: Option<Vec<_>> = text.split(',').map(one).collect();
-        roles.map(Self).ok_or("write roles with their numbers: backend=4,frontend=3")
+        roles.map(Self).ok_or("write roles with their number of agents: backend=4,frontend=3")
     }
 }
 
@@ -171,10 +170,10 @@ fn play(graph: &TaskGraph, name: String, team: Team) -> Result<Played, CommandEr
         let role = task.and_then(|task| task.role.as_deref()).unwrap_or_default();
         let key = task.map_or("", |task| &task.key);
         CommandError::usage(format!(
-            "nobody among {name} can do {} of the tasks, such as {key} (role {role})",
+            "no agent of {name} can run {} of the tasks, for example {key} (role {role})",
             tasks.len()
         ))
-        .hint("give the team an agent of that role, or use --agents")
+        .hint("add an agent with that role, or use --agents")
     })?;
     Ok(Played { name, team, simulation })
 }
@@ -224,11 +223,11 @@ fn table(graph: &TaskGraph, plays: &[Played], claims: &Claims, timeline: bool) -
     let head = ["", "makespan", "bound", "over bound", "speed-up", "at most", "utilisation"];
     columns(&mut out, &head, rows.collect());
     out.push_str(
-        "\nspeed-up: against one agent that can do everything; at most: what no order of work \
-         exceeds\n\n",
+        "\nspeed-up: compared with one agent that can do everything; at most: upper bound for any \
+         schedule\n\n",
     );
     ceiling(&mut out, graph);
-    out.push_str("\nwhere the agents' hours go\n");
+    out.push_str("\nhours of the agents\n");
     let rows = plays.iter().map(|Played { name, simulation, .. }| {
         let idle = simulation.play.idle;
         let parts = [simulation.work, idle.needs, idle.conditions, idle.roles, idle.finished];
@@ -238,10 +237,17 @@ fn table(graph: &TaskGraph, plays: &[Played], claims: &Claims, timeline: bool) -
         };
         std::iter::once(name.clone()).chain(parts.into_iter().map(part)).collect()
     });
-    let head =
-        ["", "work", "idle for needs", "for conditions", "for lack of the role", "all has begun"];
+    let head = [
+        "",
+        "work",
+        "idle: dependencies",
+        "idle: conditions",
+        "idle: no task for the role",
+        "idle: \
+            all tasks started",
+    ];
     columns(&mut out, &head, rows.collect());
-    out.push_str("\nwhat the tasks waited for, summed over them\n");
+    out.push_str("\nwaiting time of the tasks, summed\n");
     let rows = plays.iter().map(|Played { name, simulation, .. }| {
         let waits = simulation.play.waits;
         let parts = [waits.needs, waits.conditions, waits.agents];
@@ -270,7 +276,7 @@ fn ceiling(out: &mut String, graph: &TaskGraph) {
     let left = graph.tasks.iter().filter(|task| !task.done);
     let work = total_hours(left.map(|task| task.hours));
     if path.hours <= 0.0 {
-        out.push_str("nothing is left to do\n");
+        out.push_str("all tasks are done\n");
         return;
     }
     let keys: Vec<&str> = path.tasks.iter().map(|task| graph.tasks[*task].key.as_str()).collect();
@@ -282,7 +288,7 @@ fn ceiling(out: &mut String, graph: &TaskGraph) {
     };
     let _infallible = writeln!(
         out,
-        "however many agents: not below {} h, at most {:.2}x, because of {keys}",
+        "with any number of agents: at least {} h, at most {:.2}x, because of {keys}",
         hours(path.hours),
         work / path.hours
     );
@@ -292,14 +298,17 @@ fn sentence(claim: Claim, simulation: &Simulation) -> String {
     let (played, most) = (simulation.speed_up(), simulation.largest_speed_up());
     let said = format!("{}x with {}", hours(claim.speed_up), agents_name(claim.agents));
     match ClaimResult::of(claim, simulation) {
-        ClaimResult::Reached => format!("{said}: possible; the play reaches {played:.2}x"),
+        ClaimResult::Reached => format!("{said}: possible; the simulation reaches {played:.2}x"),
         ClaimResult::Open => {
-            format!("{said}: not ruled out; the play reaches {played:.2}x, the bound is {most:.2}x")
+            format!(
+                "{said}: not ruled out; the simulation reaches {played:.2}x, the bound is \
+                {most:.2}x"
+            )
         }
         ClaimResult::Impossible => format!(
-            "{said}: impossible by working side by side; the play reaches {played:.2}x and no \
-             order of work more than {most:.2}x. Each agent would have to be {:.1} times as fast \
-             as the estimates.",
+            "{said}: impossible by parallel work alone; the simulation reaches {played:.2}x, and \
+             no schedule more than {most:.2}x. Each agent would have to be {:.1} times as fast as \
+             the estimates.",
             claim.speed_up / played
         ),
     }

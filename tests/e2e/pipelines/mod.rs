@@ -6,6 +6,7 @@ mod expression;
 mod run;
 mod schema;
 mod template;
+mod two_jobs;
 
 use std::path::Path;
 
@@ -16,10 +17,12 @@ use template::{Files, expand};
 
 const PIPELINE: &str = "azure-pipelines.yml";
 const TEMPLATE: &str = "templates/greenloop.yml";
+const INSTALL: &str = "templates/install.yml";
+const TWO_JOBS: &str = "templates/heal-and-accept.yml";
 
 fn files() -> Files {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines");
-    [PIPELINE, TEMPLATE]
+    [PIPELINE, TEMPLATE, INSTALL, TWO_JOBS]
         .into_iter()
         .map(|path| (path.into(), std::fs::read_to_string(root.join(path)).unwrap()))
         .collect()

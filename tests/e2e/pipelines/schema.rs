@@ -368,7 +368,7 @@ impl Checker<'_> {
                 self.complain(&at, format!("depends on {need}, which is no job before it"));
             }
         }
-        self.condition(&at, job, &[]);
+        self.condition(&at, job, &texts(job.get("dependsOn")));
         let pool = job.get("pool");
         match pool {
             Some(pool) if pool.is_object() => self.keys(&at, pool, &[POOL]),
@@ -470,6 +470,8 @@ impl Checker<'_> {
             self.variables.insert(variable.to_owned());
             if property("isOutput") == Some("true") && !step.is_empty() {
                 self.outputs.insert(format!("{path}.{step}.{variable}"));
+                // As later steps of the same job see it.
+                self.variables.insert(format!("{step}.{variable}"));
             }
         }
     }
@@ -505,6 +507,10 @@ impl Checker<'_> {
             ["dependencies", stage, "outputs", output]
                 if needs.iter().any(|need| need == stage)
                     && self.outputs.contains(&format!("{stage}/{output}")) => {}
+            // Of a job in the same stage.
+            ["dependencies", job, "outputs", output]
+                if needs.iter().any(|need| need == job)
+                    && self.outputs.iter().any(|it| it.ends_with(&format!("/{job}.{output}"))) => {}
             other => self.complain(at, format!("{} is nothing it can see", other.join("."))),
         }
     }

@@ -27,7 +27,7 @@ fn files(folder: &str, end: &str) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = std::fs::read_dir(root().join(folder))
         .expect(folder)
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.to_str().is_some_and(|path| path.ends_with(end)))
+        .filter(|path| path.is_file() && path.to_str().is_some_and(|path| path.ends_with(end)))
         .collect();
     found.sort();
     found

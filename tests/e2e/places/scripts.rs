@@ -6,9 +6,11 @@ use std::process::Command;
 use super::{files, installed, text};
 
 fn all() -> Vec<PathBuf> {
-    let found: Vec<PathBuf> =
-        ["scripts", "deploy/vm"].iter().flat_map(|folder| files(folder, ".sh")).collect();
-    assert!(found.len() >= 9, "{found:?}");
+    let found: Vec<PathBuf> = [".", "scripts", "scripts/release", "deploy/vm"]
+        .iter()
+        .flat_map(|folder| files(folder, ".sh"))
+        .collect();
+    assert!(found.len() >= 12, "{found:?}");
     found
 }
 

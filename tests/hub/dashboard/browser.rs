@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,9 @@ use thirtyfour::prelude::*;
 
 /// How long a page may take to show something; machines under load are slow.
 const PATIENCE: Duration = Duration::from_secs(300);
+
+/// How long a browser that was told to end may take.
+const ENDING: Duration = Duration::from_secs(20);
 
 /// Installed before the page's scripts: collects errors of the page.
 const WITNESS: &str = "
@@ -39,7 +43,7 @@ where
     Done: Future<Output = ()> + Send + 'static,
 {
     let profile = tempfile::tempdir().unwrap();
-    let (mut process, port) = chromedriver();
+    let (mut process, port) = chromedriver(profile.path());
     let mut wanted = DesiredCapabilities::chrome();
     for argument in [
         "--headless=new",
@@ -63,6 +67,10 @@ where
     // In a separate task, so that a failed assertion does not leave the browser running.
     let outcome = tokio::spawn(test(tab)).await;
     let closed = driver.quit().await;
+    let end = Instant::now() + ENDING;
+    while runs_in(profile.path()) && Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     let _ = process.kill();
     let _ = process.wait();
     if let Err(failure) = outcome {
@@ -71,10 +79,20 @@ where
     closed.unwrap();
 }
 
-/// Starts a driver on a free port and waits until it prints the port.
-fn chromedriver() -> (Child, u16) {
+/// Whether a browser with that profile still runs, and writes into it.
+fn runs_in(profile: &Path) -> bool {
+    let profile = format!("--user-data-dir={}", profile.display());
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut lines = processes.filter_map(|it| std::fs::read(it.path().join("cmdline")).ok());
+    lines.any(|line| String::from_utf8_lossy(&line).contains(&profile))
+}
+
+/// Starts a driver on a free port and waits until it prints the port. What it and the browser leave
+/// in the temporary folder goes with `folder`.
+fn chromedriver(folder: &Path) -> (Child, u16) {
     let mut process = Command::new("chromedriver")
         .arg("--port=0")
+        .env("TMPDIR", folder)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

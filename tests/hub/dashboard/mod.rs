@@ -6,8 +6,11 @@
 //! connection, a hostile title. The page, its CSP and its files come from the real program.
 
 mod accessibility;
+mod acting;
+mod approving;
 mod browser;
 mod keyboard;
+mod large;
 mod live;
 mod logic;
 mod pictures;

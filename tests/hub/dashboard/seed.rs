@@ -216,6 +216,7 @@ fn graph(tasks: &[Task]) -> Graph {
         repository: Some("https://git.example/fleet.git".to_owned()),
         target: "main".to_owned(),
         state: GraphState::Running,
+        paused_since: None,
         run: None,
         tasks: by_state(tasks),
         percent: summary(tasks).percent,
@@ -253,6 +254,8 @@ fn task(id: TaskId, key: &str, title: &str, epic: &str, hours: f64, state: &str)
         max_attempts: 3,
         percent: if state == "done" { 100 } else { 0 },
         agent: None,
+        assigned: None,
+        excluded: Vec::new(),
         commit: None,
         updated_at: ago(3),
     }
@@ -298,6 +301,7 @@ fn agents() -> Vec<Agent> {
                 state,
                 quarantine: None,
                 quarantined_since: None,
+                drain: false,
                 task: work.map(|(_, key, ..)| {
                     TaskId(TASKS.iter().position(|row| row.0 == *key).unwrap() as i64 + 1)
                 }),
@@ -362,6 +366,7 @@ fn merges(world: &mut World) -> Vec<Merge> {
             merged,
             reason: reason.map(str::to_owned),
             unsolved: state == "conflict",
+            approval: None,
             created_at: ago(minutes + 1),
             ended_at: (state != "testing").then(|| ago(minutes)),
         }

@@ -189,7 +189,8 @@ async fn nothing_is_wider_than_a_small_phone() {
             tab.open(&hub.url(page)).await;
             tab.until("!!document.querySelector('main h1') && !document.querySelector('.loading')")
                 .await;
-            assert_eq!(tab.value("document.documentElement.scrollWidth").await, 320, "{page}");
+            // A page that is being replaced by the next one may be wider for a moment.
+            tab.until("document.documentElement.scrollWidth === 320").await;
         }
     })
     .await;

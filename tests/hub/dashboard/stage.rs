@@ -16,9 +16,10 @@ use axum::routing::get;
 use futures::Stream;
 use greenloop_hub::dashboard;
 use greenloop_hub_api::types::{
-    Agent, Attempt, Event, Evidence, Graph, Merge, Page, Snapshot, Summary, Task, Timestamp,
+    Agent, Attempt, Event, Evidence, Graph, GraphTask, GraphTasks, Merge, Page, Snapshot, Summary,
+    Task, Timestamp,
 };
-use greenloop_model::task::{AttemptState, EventId};
+use greenloop_model::task::{AttemptState, EventId, GraphId, TaskId};
 use serde::Serialize;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -153,6 +154,12 @@ fn routes(shared: Shared) -> Router {
             get(|State(s): State<Shared>, q: Cursor| async move { q.page(s.lock().graph.iter()) }),
         )
         .route(
+            "/graphs/{id}/tasks",
+            get(|State(s): State<Shared>, Path(id): Path<i64>| async move {
+                Json(compact(GraphId(id), &s.lock().tasks))
+            }),
+        )
+        .route(
             "/tasks",
             get(|State(s): State<Shared>, q: Cursor| async move { q.page(s.lock().tasks.iter()) }),
         )
@@ -212,6 +219,18 @@ fn routes(shared: Shared) -> Router {
             }),
         )
         .route(
+            "/tasks/{id}/logs",
+            get(|| async { Json(Page { items: Vec::<serde_json::Value>::new(), next: None }) }),
+        )
+        .route(
+            "/actions",
+            get(|| async { Json(Page { items: Vec::<serde_json::Value>::new(), next: None }) }),
+        )
+        .route(
+            "/session",
+            get(|| async { Json(serde_json::json!({"name": null, "scope": "read"})) }),
+        )
+        .route(
             "/health",
             get(|| async { Json(BTreeMap::from([("status", "ok"), ("store", "ok")])) }),
         )
@@ -242,6 +261,35 @@ impl Pages for Cursor {
         items.truncate(limit);
         Json(Page { items, next }).into_response()
     }
+}
+
+/// The tasks as the hub has them in one answer.
+fn compact(graph: GraphId, tasks: &[Task]) -> GraphTasks {
+    let mut epics: Vec<String> = tasks.iter().filter_map(|task| task.epic.clone()).collect();
+    epics.sort();
+    epics.dedup();
+    let places: HashMap<TaskId, u32> = tasks.iter().map(|task| task.id).zip(0..).collect();
+    let mut lists = GraphTasks::new(graph, epics.clone());
+    for task in tasks.iter().cloned() {
+        let epic = task.epic.and_then(|key| epics.iter().position(|it| *it == key));
+        lists.push(GraphTask {
+            id: task.id,
+            key: task.key,
+            title: task.title,
+            state: task.state,
+            epic: epic.map(|at| u32::try_from(at).unwrap()),
+            role: task.role,
+            labels: task.labels,
+            hours: task.hours,
+            epoch: task.epoch,
+            percent: task.percent,
+            agent: task.agent,
+            reason: task.reason,
+            updated_at: task.updated_at,
+            needs: task.needs.iter().filter_map(|need| places.get(need).copied()).collect(),
+        });
+    }
+    lists
 }
 
 async fn task(State(shared): State<Shared>, Path(id): Path<i64>) -> Response {

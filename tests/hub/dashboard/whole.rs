@@ -95,3 +95,88 @@ async fn a_graph_has_an_address_of_its_own() {
     })
     .await;
 }
+
+/// The address of a list of runs names its filters.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_history_of_runs_is_filtered() {
+    let place = Place::sqlite();
+    let hub = Hub::start(&place);
+    let admin = hub.admin(&place);
+    for (nth, (environment, state)) in [
+        ("staging", "verified"),
+        ("staging", "stopped"),
+        ("production", "verified"),
+        ("staging", "stopped"),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let run = json!({"id": format!("r{nth}"), "environment": environment, "state": state});
+        admin.post("/runs", run).await.expect(201);
+    }
+
+    with_browser(async move |tab| {
+        let rows = |count: usize| {
+            format!("document.querySelectorAll('.runs-page .runs-list li').length === {count}")
+        };
+        tab.open(&hub.url("/")).await;
+        tab.until_loaded().await;
+        tab.value("document.querySelector('.runs a[href=\"#/runs\"]').click()").await;
+        tab.until(&rows(4)).await;
+        let choose = "(() => { const it = document.getElementById('run-state'); \
+            it.value = 'stopped'; it.dispatchEvent(new Event('change')); return true; })()";
+        tab.value(choose).await;
+        tab.until("location.hash === '#/runs?state=stopped'").await;
+        tab.until(&rows(2)).await;
+        tab.open(&hub.url("/#/runs?environment=staging&state=verified")).await;
+        tab.until(&rows(1)).await;
+        assert_eq!(
+            tab.text("document.getElementById('run-environment').value").await,
+            "staging",
+            "the filter is that of the address"
+        );
+        let link = "document.querySelector('.runs-page .runs-list a').getAttribute('href')";
+        assert_eq!(tab.text(link).await, "#/runs/r0");
+        // One that is reported meanwhile comes by itself.
+        let run = json!({"id": "r9", "environment": "staging", "state": "verified"});
+        admin.post("/runs", run).await.expect(201);
+        tab.until(&rows(2)).await;
+        tab.assert_calm().await;
+        drop(hub);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timeline_shows_who_did_what() {
+    let place = Place::sqlite();
+    let hub = Hub::start(&place);
+    let admin = hub.admin(&place);
+    let graph = admin.submit(json!([task("a"), task("b"), task("c")])).await;
+    let first = admin.claim("w1", 0).await.unwrap();
+    let failure = json!({"class": "code", "message": "exit 1", "retry": false});
+    admin.post(&format!("{}/fail", reports(&first)), failure).await.expect(200);
+    let second = admin.claim("w2", 0).await.unwrap();
+    admin.post(&format!("{}/complete", reports(&second)), json!({})).await.expect(200);
+    admin.claim("w2", 0).await.unwrap();
+
+    with_browser(async move |tab| {
+        tab.open(&hub.url(&format!("/#/graphs/{graph}"))).await;
+        tab.until_loaded().await;
+        tab.until("!!document.querySelector('.timeline-link')?.checkVisibility()").await;
+        tab.value("document.querySelector('.timeline-link').click()").await;
+        let bars = "[...document.querySelectorAll('.timeline-bar')].map((it) => it.dataset.state)";
+        tab.until(&format!("{bars}.length === 3")).await;
+        assert_eq!(tab.value(bars).await, json!(["failed", "succeeded", "running"]));
+        let workers =
+            "[...document.querySelectorAll('.timeline-page tbody th')].map((it) => it.textContent)";
+        assert_eq!(tab.value(workers).await, json!(["w1", "w2"]));
+        let hint = "document.querySelector('.timeline-bar title').textContent";
+        assert!(tab.text(hint).await.contains("attempt 1, failed"));
+        tab.assert_calm().await;
+        tab.open(&hub.url("/#/graphs/4711/timeline")).await;
+        tab.until("document.getElementById('main').innerText.includes('no graph 4711')").await;
+        drop(hub);
+    })
+    .await;
+}

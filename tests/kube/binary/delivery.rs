@@ -22,7 +22,7 @@ async fn a_commit_becomes_a_release_and_a_rollback_takes_it_back() {
 
     // The same commit again: nothing is built, nothing changes, and it is a release.
     let again = shop.ends(&[], 0);
-    assert!(again.all().contains("already there"), "{}", again.all());
+    assert!(again.all().contains("already in the registry"), "{}", again.all());
     assert_eq!(shop.applied().await.as_ref(), Some(&image));
 
     shop.expect_page("two");

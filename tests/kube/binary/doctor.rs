@@ -12,7 +12,7 @@ async fn the_doctor_looks_at_the_engine_the_registry_and_each_verb() {
     for line in ["docker engine", "registry", "cluster", "permissions", "target"] {
         assert!(doctor.stdout.contains(line), "{line}: {}", doctor.all());
     }
-    assert!(doctor.stdout.contains(&format!("{} takes pushes", shop.image)), "{}", doctor.all());
+    assert!(doctor.stdout.contains(&format!("{} accepts pushes", shop.image)), "{}", doctor.all());
     assert!(doctor.stdout.contains("Kubernetes v1."), "{}", doctor.all());
 
     shop.world.wire().server.forbid("patch", "deployments");

@@ -9,7 +9,7 @@ use kube::api::DeleteParams;
 use crate::binary::Shop;
 use crate::program::{HEALTHY, HEALTHY_TOO, PANICS};
 use crate::repository::Outcome;
-use crate::server::fault::Trouble;
+use crate::server::fault::Fault;
 
 impl Shop {
     /// Without any model.
@@ -83,17 +83,17 @@ async fn nothing_is_never_verified() {
     shop.ends(&["verify"], 0);
     shop.remove_by_hand().await;
     let gone = shop.ends(&["verify"], 1);
-    for part in ["has no ready pod", "deployment/web is gone"] {
+    for part in ["has no ready pod", "deployment/web no longer exists"] {
         assert!(gone.all().contains(part), "{part}: {}", gone.all());
     }
     // `status` reports it as well.
     let status = shop.status();
     assert_eq!(status["condition"], "down", "{status}");
     let text = shop.ends(&["status"], 0);
-    assert!(text.stdout.contains("NOT serving: deployment/web is gone"), "{}", text.all());
+    assert!(text.stdout.contains("NOT serving: deployment/web no longer exists"), "{}", text.all());
     shop.world.wire().server.cut(Duration::from_secs(600));
     let unknown = shop.ends(&["status"], 3);
-    assert!(unknown.stdout.contains("is unknown: "), "{}", unknown.all());
+    assert!(unknown.stdout.contains("state unknown: "), "{}", unknown.all());
     let lost = shop.ends(&["verify"], 3);
     assert!(lost.all().contains("API server"), "{}", lost.all());
 }
@@ -169,7 +169,7 @@ async fn ctrl_c_restores_once_and_leaves() {
     let child = shop.start();
     shop.until_applied(&good).await;
     let before = shop.deployments_written();
-    let slow = Trouble::Slow(Duration::from_millis(150));
+    let slow = Fault::Slow(Duration::from_millis(150));
     shop.world.wire().server.faults().add(100, slow, |call| call.verb != "watch");
     signal(&child, "INT");
     let outcome = ended(child).await;
@@ -234,7 +234,7 @@ async fn a_restore_that_is_not_accepted_is_the_next_runs() {
     shop.soak("1s");
     // The next run in this environment.
     let next = shop.ends(&["verify"], 0);
-    assert!(next.all().contains("died or was cut short"), "{}", next.all());
+    assert!(next.all().contains("died or was interrupted"), "{}", next.all());
     assert_eq!(shop.applied().await.as_ref(), Some(&good));
 }
 
@@ -250,7 +250,7 @@ async fn a_run_that_is_forced_to_end_loses_nothing() {
         let child = shop.start();
         shop.until_applied(&good).await;
         // The restore is slow.
-        let slow = Trouble::Slow(Duration::from_secs(4));
+        let slow = Fault::Slow(Duration::from_secs(4));
         shop.world.wire().server.faults().add(20, slow, |call| call.verb == "list");
         signal(&child, "INT");
         tokio::time::sleep(Duration::from_millis(900)).await;
@@ -263,7 +263,7 @@ async fn a_run_that_is_forced_to_end_loses_nothing() {
         shop.world.wire().server.faults().clear();
         shop.soak("1s");
         let next = shop.ends(&["verify"], 0);
-        assert!(next.all().contains("died or was cut short"), "{}", next.all());
+        assert!(next.all().contains("died or was interrupted"), "{}", next.all());
         assert_eq!(shop.applied().await.as_ref(), Some(&good));
     }
 }
@@ -276,7 +276,7 @@ async fn a_failed_rollout_is_taken_back_without_an_audit_log() {
     let good = shop.applied().await.unwrap();
     shop.change(&PANICS, "breaks");
     // The new release is judged only after the disk is full.
-    let gate = Trouble::Slow(Duration::from_secs(3));
+    let gate = Fault::Slow(Duration::from_secs(3));
     shop.world.wire().server.faults().add(1000, gate, |call| call.subresource == "log");
     let greenloop = shop.repository.greenloop();
     let mut limited = Command::new("sh");

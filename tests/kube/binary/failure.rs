@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::binary::{Shop, command};
 use crate::program::{ECHOED, ECHOES, HEALTHY, HEALTHY_TOO, PANICS};
+use crate::repository::Outcome;
 
 /// The author's answer that fixes the command, and the reviewer's.
 fn heals() -> String {
@@ -53,6 +54,65 @@ async fn a_release_that_crashes_gives_way_to_the_last_verified_one() {
     let log = calls.iter().rposition(|call| call.contains("/log"));
     let back = calls.iter().rposition(|call| call == "patch deployments/web");
     assert!(log.is_some() && log < back, "{calls:#?}");
+}
+
+/// What a person at a terminal reads of it: the telling lines, not all that is known.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_rollout_shows_what_tells_most_and_the_rest_on_request() {
+    let Some(shop) = Shop::new(&PANICS, "").await else { return };
+    let told = |arguments: &[&str]| {
+        let mut command = shop.repository.greenloop();
+        command.args(["run", "--output", "human", "--environment", "staging"]).args(arguments);
+        let outcome: Outcome = command.env("COLUMNS", "100").output().unwrap().into();
+        let text = outcome.stdout.clone();
+        let from = text.find("rollout failed").unwrap_or_else(|| panic!("{}", outcome.all()));
+        let text = &text[from..];
+        let to = text.find("the service's own log").unwrap_or(text.len());
+        text[..to].to_owned()
+    };
+    let short = told(&[]);
+    assert!(short.lines().count() <= 34, "{short}");
+    for part in ["missing DATABASE_URL", "container web", "more in the report; `--debug`"] {
+        assert!(short.contains(part), "{part}: {short}");
+    }
+    // What is as it should be is no trouble.
+    for part in ["rule ", "probe of container", "event of pod/web", "Scheduled"] {
+        assert!(part == "event of pod/web" || !short.contains(part), "{part}: {short}");
+    }
+    let folder = shop.repository.run_folder();
+    let report = std::fs::read_to_string(folder.join("report.html")).unwrap();
+    assert!(report.contains("readiness probe of container web"), "the report has all");
+    let whole = told(&["--debug"]);
+    for part in ["missing DATABASE_URL", "rule ", "readiness probe of container web"] {
+        assert!(whole.contains(part), "{part}: {whole}");
+    }
+    assert!(whole.lines().count() > short.lines().count(), "{whole}");
+}
+
+/// The program's own `logs` and `stop` of two replicas.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_are_read_and_stopped_by_the_program() {
+    let Some(shop) = Shop::new(&HEALTHY, "").await else { return };
+    let manifests = shop.repository.read("k8s/app.yaml").replace("replicas: 1", "replicas: 2");
+    shop.repository.write("k8s/app.yaml", &manifests);
+    shop.repository.commit("two replicas");
+    let early = shop.ends(&["stop", "--yes"], 0);
+    assert!(early.stdout.contains("nothing is serving"), "{}", early.all());
+    shop.ends(&[], 0);
+    let logs = shop.ends(&["logs"], 0);
+    let mut pods: Vec<&str> =
+        logs.stdout.lines().filter_map(|line| line.split_once(" | ")).map(|(pod, _)| pod).collect();
+    pods.dedup();
+    assert_eq!(pods.len(), 2, "{}", logs.all());
+    assert!(pods.iter().all(|pod| pod.starts_with("web-") && pod.ends_with("/web")), "{pods:?}");
+    assert!(logs.stdout.contains("/web | listening on 8080"), "{}", logs.all());
+    let stopped = shop.ends(&["stop", "--yes"], 0);
+    assert!(stopped.stdout.contains("stopped release"), "{}", stopped.all());
+    assert_eq!(shop.applied().await, None);
+    let twice = shop.ends(&["stop", "--yes"], 0);
+    assert!(twice.stdout.contains("nothing is serving"), "{}", twice.all());
+    let none = shop.ends(&["logs"], 1);
+    assert!(none.stderr.contains("nothing is serving"), "{}", none.all());
 }
 
 /// Every file below a folder, as one text.
@@ -148,7 +208,7 @@ async fn a_rollback_that_fails_says_what_runs_and_what_to_do() {
     let again = format!("rollback --environment staging --to-release {serving}");
     for part in [
         "NOT rolled back: ",
-        "may not patch deployments.apps",
+        "is not permitted to patch deployments.apps",
         &serving[serving.len() - 8..],
         "status",
         again.as_str(),

@@ -44,6 +44,11 @@ enum Phase {
     Done(Value),
 }
 
+/// An init container that goes on running beside the others (KEP-753).
+pub(super) fn is_sidecar(spec: &Value) -> bool {
+    spec["restartPolicy"] == "Always"
+}
+
 /// An event of the kubelet about a container: whether a warning, the reason, the message.
 pub(crate) type Remark = (bool, &'static str, String);
 
@@ -352,6 +357,7 @@ impl Container {
         let code = record["exitCode"].as_i64().unwrap_or(0);
         let policy = around.pod["spec"]["restartPolicy"].as_str().unwrap_or("Always");
         let again = match policy {
+            _ if around.init && is_sidecar(around.spec) => true,
             "Never" => false,
             "OnFailure" => code != 0,
             _ => !around.init || code != 0,
@@ -384,13 +390,20 @@ impl Container {
     }
 
     pub(crate) fn is_ready(&self, spec: &Value) -> bool {
-        self.running()
-            && self.has_started(spec)
+        self.has_started(spec)
             && (spec.get("readinessProbe").is_none() || self.readiness.passes == Some(true))
     }
 
-    fn has_started(&self, spec: &Value) -> bool {
-        spec.get("startupProbe").is_none() || self.startup.passes == Some(true)
+    /// Whether it runs and its startup probe has passed.
+    pub(crate) fn has_started(&self, spec: &Value) -> bool {
+        self.running() && (spec.get("startupProbe").is_none() || self.startup.passes == Some(true))
+    }
+
+    /// Ends a sidecar once the pod's other containers have ended.
+    pub(crate) fn terminate(&mut self) {
+        if self.running() {
+            self.phase = Phase::Done(self.record(143, "Error"));
+        }
     }
 
     /// Its entry in the pod's status; `waiting` is the reason before the kubelet has handled it.
@@ -447,8 +460,12 @@ impl Container {
         let mut status = json!({
             "name": spec["name"], "image": spec["image"], "imageID": "",
             "restartCount": self.restarts, "state": state, "lastState": last,
-            "ready": if around.init { self.ended() == Some(0) } else { self.is_ready(spec) },
-            "started": self.running() && self.has_started(spec),
+            "ready": if around.init && !is_sidecar(spec) {
+                self.ended() == Some(0)
+            } else {
+                self.is_ready(spec)
+            },
+            "started": self.has_started(spec),
         });
         if !self.id.is_empty() {
             status["containerID"] = json!(self.id);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::clock;
-use super::container::{Around, Container};
+use super::container::{Around, Container, is_sidecar};
 use super::image::Images;
 use super::probe::POD_ADDRESS;
 use super::{condition, pods, recorder};
@@ -182,15 +182,27 @@ fn advance(api: &mut Api, logs: &mut Logs, pod: &Value, run: &mut Run, node: &No
             let field = format!("spec.{place}{{{name}}}");
             recorder::record(api, pod, "kubelet", warning, reason, &message, Some(&field));
         }
-        container.ended()
+        // The next init container waits for the end of this one, or for the start of a sidecar.
+        if is_sidecar(spec) { container.has_started(spec) } else { container.ended() == Some(0) }
     };
     for spec in list(pod, "initContainers") {
-        if turn(api, spec, true) != Some(0) {
+        if !turn(api, spec, true) {
             return;
         }
     }
-    for spec in list(pod, "containers") {
+    let main = list(pod, "containers");
+    for spec in &main {
         turn(api, spec, false);
+    }
+    let ended = |spec: &Value| {
+        let name = spec["name"].as_str().unwrap_or_default();
+        run.containers.get(name).is_some_and(|container| container.ended().is_some())
+    };
+    if main.iter().all(|spec| ended(spec)) {
+        for spec in list(pod, "initContainers").into_iter().filter(|spec| is_sidecar(spec)) {
+            let name = spec["name"].as_str().unwrap_or_default();
+            run.containers.get_mut(name).into_iter().for_each(Container::terminate);
+        }
     }
 }
 
@@ -276,11 +288,13 @@ fn report(pod: &Value, run: &Run, images: &Images, now: Instant, mounted: bool) 
         run.containers.get(name).unwrap_or(&fresh)
     };
     let (init, main) = (list(pod, "initContainers"), list(pod, "containers"));
-    let undone: Vec<&str> = init
-        .iter()
-        .filter(|spec| of(spec).ended() != Some(0))
-        .filter_map(|spec| spec["name"].as_str())
-        .collect();
+    let sidecars = || init.iter().filter(|spec| is_sidecar(spec));
+    let done = |spec: &Value| match is_sidecar(spec) {
+        true => of(spec).has_started(spec) || of(spec).ended().is_some(),
+        false => of(spec).ended() == Some(0),
+    };
+    let undone: Vec<&str> =
+        init.iter().filter(|spec| !done(spec)).filter_map(|spec| spec["name"].as_str()).collect();
     let initialized = undone.is_empty();
     let entry = |spec: &Value, init: bool| {
         let waiting = if initialized || init { "ContainerCreating" } else { "PodInitializing" };
@@ -294,7 +308,10 @@ fn report(pod: &Value, run: &Run, images: &Images, now: Instant, mounted: bool) 
     status["containerStatuses"] =
         main.iter().map(|spec| entry(spec, false)).collect::<Vec<_>>().into();
 
-    let failed_init = init.iter().any(|spec| of(spec).ended().is_some_and(|code| code != 0));
+    let failed_init = init
+        .iter()
+        .filter(|spec| !is_sidecar(spec))
+        .any(|spec| of(spec).ended().is_some_and(|code| code != 0));
     let ended: Vec<i64> = main.iter().filter_map(|spec| of(spec).ended()).collect();
     let phase = if failed_init {
         "Failed"
@@ -327,8 +344,8 @@ fn report(pod: &Value, run: &Run, images: &Images, now: Instant, mounted: bool) 
         )
     };
     condition::set(&mut status, "Initialized", initialized, reason, &told, false);
-    let unready: Vec<&str> = main
-        .iter()
+    let unready: Vec<&str> = sidecars()
+        .chain(&main)
         .filter(|spec| !of(spec).is_ready(spec))
         .filter_map(|spec| spec["name"].as_str())
         .collect();

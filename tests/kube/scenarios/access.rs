@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use greenloop_config::plan::ServicePlan;
-use greenloop_model::{EventSink, FailureClass, RunId};
+use greenloop_model::{Condition, EventSink, FailureClass, RunId};
 use greenloop_ports::{Target as _, TargetErrorKind};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, Patch, PostParams};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{Doom, fails, said};
+use super::{RolloutFailure, fails, said};
 use crate::objects::{config_map, deployment, service};
 use crate::program;
 use crate::world::{World, scenarios};
@@ -21,7 +22,7 @@ async fn a_missing_right_is_a_matter_of_access(world: &mut World) {
     let error = world.roll_out().await.outcome.unwrap_err();
     assert_eq!(error.class, FailureClass::Auth, "{error}");
     let told = format!("{error} {}", said(&error.evidence));
-    let sentence = "the account `system:serviceaccount:ci:greenloop` may not patch \
+    let sentence = "the account `system:serviceaccount:ci:greenloop` is not permitted to patch \
                     deployments.apps in namespace shop";
     assert!(error.message.contains(sentence), "{told}");
     let rule = "{apiGroups: [\"apps\"], resources: [\"deployments\"], verbs: [\"patch\"]}";
@@ -34,7 +35,7 @@ async fn seeing_pods_is_forbidden(world: &mut World) {
     world.manifests(&[deployment(world, &program::HEALTHY)]);
     let error = world.roll_out().await.outcome.unwrap_err();
     assert_eq!((error.kind, error.class), (TargetErrorKind::Target, FailureClass::Auth), "{error}");
-    for part in ["may not list pods in namespace shop", "verbs: [\"list\"]"] {
+    for part in ["is not permitted to list pods in namespace shop", "verbs: [\"list\"]"] {
         assert!(error.message.contains(part), "{part}: {error}");
     }
 }
@@ -42,13 +43,17 @@ async fn seeing_pods_is_forbidden(world: &mut World) {
 /// The verdict does not need the logs.
 async fn logs_are_forbidden(world: &mut World) {
     world.wire().server.forbid("get", "pods/log");
-    let doom = Doom {
+    let failure = RolloutFailure {
         class: FailureClass::Unknown,
         message: &["web"],
-        evidence: &["exit", "may not get pods/log in namespace shop", "resources: [\"pods/log\"]"],
+        evidence: &[
+            "exit",
+            "is not permitted to get pods/log in namespace shop",
+            "resources: [\"pods/log\"]",
+        ],
         within: (8, 60),
     };
-    fails(world, &[deployment(world, &program::PANICS)], &doom).await;
+    fails(world, &[deployment(world, &program::PANICS)], &failure).await;
 }
 
 async fn permissions_are_asked_for(world: &mut World) {
@@ -99,6 +104,14 @@ async fn a_namespace_that_is_being_deleted_is_told(world: &mut World) {
     held["metadata"]["finalizers"] = json!(["example.org/hold"]);
     world.create(&held).await;
     world.release().await;
+    let hold = json!({"metadata": {"finalizers": ["example.org/hold"]}});
+    let free = json!({"metadata": {"finalizers": null}});
+    let secrets = world.api::<Secret>();
+    let records = secrets.list(&Default::default()).await.unwrap();
+    for record in &records {
+        let name = record.name_any();
+        secrets.patch(&name, &Default::default(), &Patch::Merge(&hold)).await.unwrap();
+    }
     let namespaces: Api<Namespace> = Api::all(world.client.clone());
     namespaces.delete(&world.namespace, &DeleteParams::default()).await.unwrap();
     let deployments = world.api::<k8s_openapi::api::apps::v1::Deployment>();
@@ -114,6 +127,9 @@ async fn a_namespace_that_is_being_deleted_is_told(world: &mut World) {
     let (run, cancel) = (RunId::generate(), CancellationToken::new());
     let tried = target.preview(&world.request(run)).await.unwrap_err();
     let claimed = target.claim(run, &EventSink::null(), &cancel).await.unwrap_err();
+    let left = 1 + records.items.len();
+    let remaining =
+        format!("has finalizers remaining: example.org/hold in {left} resource instances");
     for error in [tried, claimed] {
         let told = format!("{error} {}", said(&error.evidence));
         assert_eq!(error.kind, TargetErrorKind::Target, "{told}");
@@ -121,7 +137,7 @@ async fn a_namespace_that_is_being_deleted_is_told(world: &mut World) {
         for part in [
             "the namespace shop is being deleted since ",
             "wait until it is gone and run again",
-            "has finalizers remaining: example.org/hold in 1 resource instances",
+            &remaining,
             "kubectl get namespace shop",
         ] {
             assert!(told.contains(part), "{part}: {told}");
@@ -129,6 +145,10 @@ async fn a_namespace_that_is_being_deleted_is_told(world: &mut World) {
     }
     let refused = target.permissions().await.unwrap_err();
     assert!(refused.message.contains("is being deleted"), "{refused}");
+    let status = target.status().await.unwrap();
+    let Condition::Down(why) = &status.condition else { panic!("{status:?}") };
+    assert!(why.contains("the namespace shop is being deleted since "), "{why}");
+    assert!(why.contains("deployment/web no longer exists"), "{why}");
     assert_eq!(writes(), before, "something was written");
     // A creation that the check came too early for.
     let late = config_map("late", json!({"A": "1"}));
@@ -138,7 +158,18 @@ async fn a_namespace_that_is_being_deleted_is_told(world: &mut World) {
     assert_eq!((refused.code, refused.reason.as_str()), (403, "Forbidden"));
     assert_eq!(refused.details.unwrap().causes[0].reason, "NamespaceTerminating");
 
-    let free = json!({"metadata": {"finalizers": null}});
+    // The same once the record of the release has gone too.
+    for record in &records {
+        let name = record.name_any();
+        secrets.patch(&name, &Default::default(), &Patch::Merge(&free)).await.unwrap();
+        while secrets.get_opt(&name).await.unwrap().is_some() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    let status = target.status().await.unwrap();
+    assert!(status.serving.is_none());
+    assert!(status.notes.iter().any(|note| note.contains("is being deleted since ")), "{status:?}");
+
     let maps = world.api::<ConfigMap>();
     maps.patch("held", &Default::default(), &Patch::Merge(&free)).await.unwrap();
     while namespaces.get_opt(&world.namespace).await.unwrap().is_some() {

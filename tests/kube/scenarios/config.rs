@@ -3,7 +3,7 @@
 use greenloop_model::FailureClass;
 use serde_json::json;
 
-use super::{Case, Doom};
+use super::{Case, RolloutFailure};
 use crate::objects::{deployment, first, pod_spec};
 use crate::program;
 use crate::world::{World, scenarios};
@@ -11,13 +11,13 @@ use crate::world::{World, scenarios};
 pub(super) fn a_config_map_is_missing(world: &World) -> Case {
     let mut object = deployment(world, &program::HEALTHY);
     first(&mut object)["envFrom"] = json!([{"configMapRef": {"name": "nowhere"}}]);
-    let doom = Doom {
+    let failure = RolloutFailure {
         class: FailureClass::Config,
         message: &["nowhere"],
         evidence: &["configmap \"nowhere\" not found"],
         within: (5, 40),
     };
-    Case::new(vec![object], doom)
+    Case::new(vec![object], failure)
 }
 
 pub(super) fn a_key_of_a_secret_is_missing(world: &World) -> Case {
@@ -28,13 +28,13 @@ pub(super) fn a_key_of_a_secret_is_missing(world: &World) -> Case {
     let mut object = deployment(world, &program::HEALTHY);
     first(&mut object)["env"] = json!([{"name": "PASSWORD", "valueFrom": {
         "secretKeyRef": {"name": "database", "key": "password"}}}]);
-    let doom = Doom {
+    let failure = RolloutFailure {
         class: FailureClass::Config,
         message: &["password"],
         evidence: &["couldn't find key password in Secret"],
         within: (5, 40),
     };
-    Case::new(vec![secret, object], doom)
+    Case::new(vec![secret, object], failure)
 }
 
 pub(super) fn a_volume_is_missing(world: &World) -> Case {
@@ -42,13 +42,13 @@ pub(super) fn a_volume_is_missing(world: &World) -> Case {
     pod_spec(&mut object)["volumes"] =
         json!([{"name": "tls", "secret": {"secretName": "no-certificate"}}]);
     first(&mut object)["volumeMounts"] = json!([{"name": "tls", "mountPath": "/tls"}]);
-    let doom = Doom {
+    let failure = RolloutFailure {
         class: FailureClass::Config,
         message: &["no-certificate"],
         evidence: &["secret \"no-certificate\" not found"],
         within: (6, 60),
     };
-    Case::new(vec![object], doom)
+    Case::new(vec![object], failure)
 }
 
 pub(super) fn a_volume_claim_is_missing(world: &World) -> Case {
@@ -56,13 +56,13 @@ pub(super) fn a_volume_claim_is_missing(world: &World) -> Case {
     pod_spec(&mut object)["volumes"] =
         json!([{"name": "data", "persistentVolumeClaim": {"claimName": "no-disk"}}]);
     first(&mut object)["volumeMounts"] = json!([{"name": "data", "mountPath": "/data"}]);
-    let doom = Doom {
+    let failure = RolloutFailure {
         class: FailureClass::Config,
         message: &["no-disk"],
         evidence: &["persistentvolumeclaim \"no-disk\" not found"],
         within: (5, 40),
     };
-    Case::new(vec![object], doom)
+    Case::new(vec![object], failure)
 }
 
 scenarios! {

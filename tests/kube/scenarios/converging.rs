@@ -7,7 +7,7 @@ use greenloop_ports::Target as _;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{Doom, fails};
+use super::{RolloutFailure, fails};
 use crate::objects::{self, container, deployment, first, job, pod_spec, service, stateful_set};
 use crate::program;
 use crate::server::resource::by_kind;
@@ -143,6 +143,52 @@ async fn a_sidecar_without_a_probe_starts_late(world: &mut World) {
     world.release().await;
 }
 
+/// A sidecar with its own place in the start (an init container that is restarted always) and with
+/// a startup probe: the application is not started before it serves, and never crashes.
+async fn a_native_sidecar_starts_first(world: &mut World) {
+    let mut proxy = container(world, &program::DATABASE);
+    proxy["name"] = json!("proxy");
+    proxy["restartPolicy"] = json!("Always");
+    proxy["startupProbe"] =
+        json!({"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 60});
+    let mut web = deployment(world, &program::NEEDS_ITS_SIDECAR);
+    pod_spec(&mut web)["initContainers"] = json!([proxy]);
+    world.manifests(&[web]);
+    world.release().await;
+    let api = world.wire().server.api();
+    let crashed = api.store.history.iter().any(|change| {
+        change.object["status"]["containerStatuses"][0]["restartCount"].as_i64() > Some(0)
+    });
+    assert!(!crashed, "the application had to wait for its sidecar");
+}
+
+/// The Job is complete when its own container has ended, and its sidecar ends after that.
+async fn a_job_ends_beside_its_sidecar(world: &mut World) {
+    let mut proxy = container(world, &program::HEALTHY);
+    proxy["name"] = json!("proxy");
+    proxy["restartPolicy"] = json!("Always");
+    let mut migrate = job(world, &program::MIGRATES_SLOWLY);
+    pod_spec(&mut migrate)["initContainers"] = json!([proxy]);
+    world.manifests(&[migrate]);
+    world.release().await;
+}
+
+/// A native sidecar that panics keeps the application from starting.
+async fn a_native_sidecar_that_panics(world: &mut World) {
+    let mut proxy = container(world, &program::PANICS);
+    proxy["name"] = json!("proxy");
+    proxy["restartPolicy"] = json!("Always");
+    let mut web = deployment(world, &program::HEALTHY);
+    pod_spec(&mut web)["initContainers"] = json!([proxy]);
+    let failure = RolloutFailure {
+        class: FailureClass::Code,
+        message: &["container proxy crashes at each start"],
+        evidence: &["missing DATABASE_URL"],
+        within: (1, 60),
+    };
+    fails(world, &[web], &failure).await;
+}
+
 /// The application reads a file that the other container has yet to write.
 async fn a_sidecar_writes_a_file_late(world: &mut World) {
     let mounts = json!([{"name": "shared", "mountPath": "/shared"}]);
@@ -164,13 +210,13 @@ async fn a_file_that_nobody_writes(world: &mut World) {
     let mut proxy = container(world, &program::IDLE);
     proxy["name"] = json!("proxy");
     pod_spec(&mut web)["containers"].as_array_mut().unwrap().push(proxy);
-    let doom = Doom {
+    let failure = RolloutFailure {
         class: FailureClass::Config,
         message: &["/shared/config.json"],
         evidence: &["FileNotFoundError"],
         within: (5, 40),
     };
-    fails(world, &[web], &doom).await;
+    fails(world, &[web], &failure).await;
 }
 
 /// Two attempts fail in the same words, which tell nothing of why: the Job's own limit decides.
@@ -187,7 +233,7 @@ async fn what_panics_is_not_followed_by_the_next_wave(world: &mut World) {
     let unprobed = stateful_set(world, &program::OUT_OF_RANGE);
     let mut probed = unprobed.clone();
     first(&mut probed)["readinessProbe"] = objects::probe("/");
-    let doom = Doom {
+    let failure = RolloutFailure {
         class: FailureClass::Code,
         message: &["index out of range"],
         evidence: &["panic: runtime error"],
@@ -195,7 +241,7 @@ async fn what_panics_is_not_followed_by_the_next_wave(world: &mut World) {
     };
     // Without a probe it is ready for as long as it runs.
     for db in [probed, unprobed] {
-        fails(world, &[db, web.clone()], &doom).await.target.release_claim().await;
+        fails(world, &[db, web.clone()], &failure).await.target.release_claim().await;
         let web: Option<k8s_openapi::api::apps::v1::Deployment> =
             world.api().get_opt("web").await.unwrap();
         assert!(web.is_none(), "the next wave was applied");
@@ -206,14 +252,14 @@ async fn what_panics_is_not_followed_by_the_next_wave(world: &mut World) {
 async fn what_lacks_a_secret_is_not_followed_by_the_next_wave(world: &mut World) {
     let mut db = stateful_set(world, &program::HEALTHY);
     first(&mut db)["envFrom"] = json!([{"secretRef": {"name": "db-password"}}]);
-    let doom = Doom {
+    let failure = RolloutFailure {
         class: FailureClass::Config,
         message: &["db-password"],
         evidence: &["db-password"],
         within: (5, 40),
     };
     let web = deployment(world, &program::HEALTHY);
-    fails(world, &[db, web], &doom).await;
+    fails(world, &[db, web], &failure).await;
     let web: Option<k8s_openapi::api::apps::v1::Deployment> =
         world.api().get_opt("web").await.unwrap();
     assert!(web.is_none(), "the next wave was applied");
@@ -248,13 +294,13 @@ async fn a_certificate_arrives_late(world: &mut World) {
 async fn a_certificate_that_nobody_makes(world: &mut World) {
     let mut web = deployment(world, &program::HEALTHY);
     pod_spec(&mut web)["volumes"] = json!([{"name": "tls", "secret": {"secretName": "web-tls"}}]);
-    let doom = Doom {
+    let failure = RolloutFailure {
         class: FailureClass::Config,
         message: &["web-tls"],
         evidence: &["FailedMount"],
         within: (5, 40),
     };
-    fails(world, &[web], &doom).await;
+    fails(world, &[web], &failure).await;
 }
 
 async fn a_configuration_is_reloaded(world: &mut World) {
@@ -354,7 +400,9 @@ async fn a_job_waits_in_its_own_process(world: &mut World) {
     target.claim(run, &events, &cancel).await.unwrap();
     target.roll_out(&world.request(run), &events, &cancel).await.unwrap();
     let why = said.try_iter().find_map(|event| match event {
-        RunEvent::Notice(Notice::Info(text)) if text.contains("job/migrate may wait") => Some(text),
+        RunEvent::Notice(Notice::Info(text)) if text.contains("job/migrate may be waiting") => {
+            Some(text)
+        }
         _ => None,
     });
     assert!(why.as_ref().is_some_and(|why| why.contains("Connection refused")), "{why:?}");
@@ -392,14 +440,14 @@ async fn hooks_stand_around_the_rest(world: &mut World) {
 async fn a_migration_fails_before_the_rest(world: &mut World) {
     world.manifests(&[deployment(world, &program::HEALTHY)]);
     world.release().await;
-    let doom = Doom {
+    let failure = RolloutFailure {
         class: FailureClass::Code,
         message: &["migrate"],
         evidence: &["migration 0042 failed"],
         within: (6, 60),
     };
     let web = deployment(world, &program::HEALTHY_TOO);
-    fails(world, &[job(world, &program::MIGRATION_FAILS), web], &doom).await;
+    fails(world, &[job(world, &program::MIGRATION_FAILS), web], &failure).await;
     let live: k8s_openapi::api::apps::v1::Deployment = world.api().get("web").await.unwrap();
     let command = format!("{:?}", live.spec.unwrap().template.spec.unwrap().containers[0].command);
     assert!(command.contains("echo ok >"), "{command}");
@@ -407,25 +455,25 @@ async fn a_migration_fails_before_the_rest(world: &mut World) {
 
 /// A crash that waits for nothing is reported at once, even while other objects make progress.
 async fn a_missing_setting_beside_a_slow_database(world: &mut World) {
-    let doom = Doom {
+    let failure = RolloutFailure {
         class: FailureClass::Code,
         message: &["missing DATABASE_URL"],
         evidence: &["src/main.rs:14:5"],
         within: (5, 40),
     };
     let [service, db] = database(world);
-    fails(world, &[service, db, deployment(world, &program::PANICS)], &doom).await;
+    fails(world, &[service, db, deployment(world, &program::PANICS)], &failure).await;
 }
 
 /// A database that has become available does not excuse further crashes.
 async fn it_never_finds_its_database(world: &mut World) {
-    let doom = Doom {
+    let failure = RolloutFailure {
         class: FailureClass::Infrastructure,
         message: &["waiting for something", "connection refused"],
         evidence: &["dial tcp"],
         within: (8, 90),
     };
-    fails(world, &[with_state(deployment(world, &program::NEEDS_THE_DATABASE))], &doom).await;
+    fails(world, &[with_state(deployment(world, &program::NEEDS_THE_DATABASE))], &failure).await;
 }
 
 /// A cycle of waits, if objects without dependencies waited together with those that need the Job.
@@ -495,6 +543,9 @@ scenarios! {
         a_sidecar_starts_late,
         a_sidecar_without_a_probe_starts_late,
         a_sidecar_writes_a_file_late,
+        a_native_sidecar_starts_first,
+        a_job_ends_beside_its_sidecar,
+        a_native_sidecar_that_panics,
         a_file_that_nobody_writes,
         a_job_succeeds_at_its_third_attempt,
         what_panics_is_not_followed_by_the_next_wave,

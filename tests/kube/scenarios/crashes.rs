@@ -3,43 +3,43 @@
 use greenloop_model::FailureClass;
 use serde_json::json;
 
-use super::{Case, Doom, said};
+use super::{Case, RolloutFailure, said};
 use crate::objects::{config_map, container, deployment, first, pod_spec, probe};
 use crate::program;
 use crate::world::{World, scenarios};
 
 /// Two crashes with the same message are enough, without waiting for a third.
 pub(super) fn the_same_panic_twice(world: &World) -> Case {
-    let doom = Doom {
+    let failure = RolloutFailure {
         class: FailureClass::Code,
         message: &["web"],
         evidence: &["missing DATABASE_URL", "src/main.rs:14:5", "exit"],
         within: (4, 40),
     };
-    Case::new(vec![deployment(world, &program::PANICS)], doom)
+    Case::new(vec![deployment(world, &program::PANICS)], failure)
 }
 
 pub(super) fn a_silent_exit_three_times(world: &World) -> Case {
-    let doom = Doom {
+    let failure = RolloutFailure {
         class: FailureClass::Unknown,
         message: &["web"],
         evidence: &["exit"],
         within: (6, 90),
     };
-    Case::new(vec![deployment(world, &program::SILENT)], doom)
+    Case::new(vec![deployment(world, &program::SILENT)], failure)
 }
 
 pub(super) fn out_of_memory_twice(world: &World) -> Case {
     let mut object = deployment(world, &program::HUNGRY);
     first(&mut object)["resources"] =
         json!({"limits": {"memory": "32Mi"}, "requests": {"memory": "16Mi"}});
-    let doom = Doom {
+    let failure = RolloutFailure {
         class: FailureClass::Config,
         message: &["memory"],
         evidence: &["OOMKilled", "32Mi"],
         within: (4, 60),
     };
-    Case::new(vec![object], doom)
+    Case::new(vec![object], failure)
 }
 
 pub(super) fn no_program(world: &World) -> Case {
@@ -47,24 +47,24 @@ pub(super) fn no_program(world: &World) -> Case {
     pod_spec(&mut object)["volumes"] =
         json!([{"name": "app", "configMap": {"name": "app", "defaultMode": 0o755}}]);
     first(&mut object)["volumeMounts"] = json!([{"name": "app", "mountPath": "/app"}]);
-    let doom = Doom {
+    let failure = RolloutFailure {
         class: FailureClass::Config,
         message: &["web"],
         evidence: &["exec format error"],
         within: (4, 40),
     };
     let app = config_map("app", json!({"app": "this is no program\n"}));
-    Case::new(vec![app, object], doom)
+    Case::new(vec![app, object], failure)
 }
 
 pub(super) fn no_command(world: &World) -> Case {
-    let doom = Doom {
+    let failure = RolloutFailure {
         class: FailureClass::Config,
         message: &["/no/such/program"],
         evidence: &["no such file or directory"],
         within: (3, 40),
     };
-    Case::new(vec![deployment(world, &program::NO_COMMAND)], doom)
+    Case::new(vec![deployment(world, &program::NO_COMMAND)], failure)
 }
 
 pub(super) fn an_init_container_fails(world: &World) -> Case {
@@ -72,13 +72,13 @@ pub(super) fn an_init_container_fails(world: &World) -> Case {
     let mut init = container(world, &program::MIGRATION_FAILS);
     init["name"] = json!("migrate");
     pod_spec(&mut object)["initContainers"] = json!([init]);
-    let doom = Doom {
+    let failure = RolloutFailure {
         class: FailureClass::Code,
         message: &["migrate"],
         evidence: &["migration 0042 failed"],
         within: (4, 40),
     };
-    Case::new(vec![object], doom)
+    Case::new(vec![object], failure)
 }
 
 pub(super) fn the_liveness_probe_kills(world: &World) -> Case {
@@ -87,24 +87,24 @@ pub(super) fn the_liveness_probe_kills(world: &World) -> Case {
     first(&mut object)["livenessProbe"]["failureThreshold"] = json!(2);
     // Long enough that the soak alone does not decide.
     object["spec"]["minReadySeconds"] = json!(30);
-    let doom = Doom {
+    let failure = RolloutFailure {
         class: FailureClass::Code,
         message: &["liveness"],
         evidence: &["Liveness probe failed", "404"],
         within: (6, 60),
     };
-    Case::new(vec![object], doom)
+    Case::new(vec![object], failure)
 }
 
 /// kubectl calls this a success.
 pub(super) fn dies_soon_after_it_was_ready(world: &World) -> Case {
-    let doom = Doom {
+    let failure = RolloutFailure {
         class: FailureClass::Code,
         message: &["web"],
         evidence: &["the license server says no"],
         within: (5, 60),
     };
-    Case { usual_soak: true, ..Case::new(vec![deployment(world, &program::DIES_LATER)], doom) }
+    Case { usual_soak: true, ..Case::new(vec![deployment(world, &program::DIES_LATER)], failure) }
 }
 
 async fn no_third_crash_is_waited_for(world: &mut World) {

@@ -7,12 +7,12 @@ use greenloop_ports::Target as _;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{Doom, fails};
+use super::{RolloutFailure, fails};
 use crate::objects::{config_map, deployment};
 use crate::program;
 use crate::server::Server;
 use crate::server::call::Call;
-use crate::server::fault::Trouble;
+use crate::server::fault::Fault;
 use crate::world::{World, scenarios};
 
 /// Waits until a pod runs, or exists.
@@ -58,9 +58,9 @@ async fn an_outage_during_the_soak_is_told_once(world: &mut World) {
     outcome.unwrap();
     told.extend(receiver.try_iter().map(|event| format!("{event:?}\n")));
     for (text, times) in [
-        ("the API server cannot be reached", 1),
-        ("the API server is back after", 1),
-        ("nothing has changed meanwhile", 1),
+        ("the API server is unreachable", 1),
+        ("the API server is reachable again after", 1),
+        ("nothing has changed in the meantime", 1),
         ("no restarts in", 1),
     ] {
         assert_eq!(told.matches(text).count(), times, "{text}: {told}");
@@ -76,13 +76,13 @@ async fn a_crash_during_an_outage_is_found(world: &mut World) {
         server.cut(Duration::from_secs(4));
     };
     let (attempt, ()) = tokio::join!(world.roll_out(), cut);
-    let doom = Doom {
+    let failure = RolloutFailure {
         class: greenloop_model::FailureClass::Code,
         message: &[],
         evidence: &["missing DATABASE_URL"],
         within: (14, 60),
     };
-    super::judged(world, &attempt, &doom);
+    super::judged(world, &attempt, &failure);
 }
 
 async fn expired(world: &mut World, in_stream: bool) {
@@ -117,7 +117,7 @@ async fn lost_acknowledgements_are_resolved(world: &mut World) {
         deployment(world, &program::HEALTHY),
     ]);
     for plural in ["deployments", "configmaps", "secrets", "leases"] {
-        world.wire().server.faults().add(1, Trouble::LoseAnswer, writes_of(plural));
+        world.wire().server.faults().add(1, Fault::LoseAnswer, writes_of(plural));
     }
     world.release().await;
     assert!(world.wire().server.faults().spent());
@@ -133,12 +133,12 @@ async fn throttling_and_server_errors_are_waited_out(world: &mut World) {
         deployment(world, &program::HEALTHY),
     ]);
     let server = world.wire().server.clone();
-    let status = |code, retry_after| Trouble::Status { code, retry_after };
+    let status = |code, retry_after| Fault::Status { code, retry_after };
     server.faults().add(2, status(429, Some(1)), |call| call.verb == "patch");
     server.faults().add(1, status(500, None), writes_of("secrets"));
     server.faults().add(1, status(504, None), |call| call.verb == "list");
     server.faults().add(2, status(503, None), |call| call.verb == "watch");
-    server.faults().add(2, Trouble::Slow(Duration::from_secs(2)), |call| call.verb == "get");
+    server.faults().add(2, Fault::Slow(Duration::from_secs(2)), |call| call.verb == "get");
     world.release().await;
     assert!(server.faults().spent());
 }
@@ -146,15 +146,15 @@ async fn throttling_and_server_errors_are_waited_out(world: &mut World) {
 /// Evidence is collected even if reading logs needs a retry.
 async fn a_log_is_asked_for_again(world: &mut World) {
     let server = world.wire().server.clone();
-    let trouble = Trouble::Status { code: 500, retry_after: None };
-    server.faults().add(1, trouble, |call| call.subresource == "log");
-    let doom = Doom {
+    let fault = Fault::Status { code: 500, retry_after: None };
+    server.faults().add(1, fault, |call| call.subresource == "log");
+    let failure = RolloutFailure {
         class: greenloop_model::FailureClass::Code,
         message: &[],
         evidence: &["missing DATABASE_URL"],
         within: (6, 60),
     };
-    fails(world, &[deployment(world, &program::PANICS)], &doom).await;
+    fails(world, &[deployment(world, &program::PANICS)], &failure).await;
 }
 
 scenarios! {

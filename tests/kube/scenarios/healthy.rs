@@ -6,7 +6,7 @@ use greenloop_model::{ReleaseState, RunId};
 use greenloop_ports::Target as _;
 use serde_json::json;
 
-use super::{Doom, fails, judged};
+use super::{RolloutFailure, fails, judged};
 use crate::control::Autoscaler;
 use crate::objects::{self, deployment, first, pod_spec, service};
 use crate::program;
@@ -54,17 +54,17 @@ async fn twice_the_same_is_no_failure(world: &mut World) {
 
 /// A rollout without changes is judged all the same.
 async fn twice_the_same_is_no_success_either(world: &mut World) {
-    let doom = Doom {
+    let failure = RolloutFailure {
         class: greenloop_model::FailureClass::Code,
         message: &[],
         evidence: &["missing DATABASE_URL"],
         // On a cluster, the next crash may come after a long back-off.
         within: (8, 120),
     };
-    let first = fails(world, &[deployment(world, &program::PANICS)], &doom).await;
+    let first = fails(world, &[deployment(world, &program::PANICS)], &failure).await;
     first.target.release_claim().await;
     let again = world.roll_out().await;
-    judged(world, &again, &doom);
+    judged(world, &again, &failure);
 }
 
 async fn recovers_after_two_restarts(world: &mut World) {

@@ -15,6 +15,7 @@ mod releases;
 mod rollback;
 mod scheduling;
 mod secrets;
+mod stop;
 mod superseded;
 mod workloads;
 
@@ -41,7 +42,7 @@ pub(crate) fn said(evidence: &Evidence) -> String {
 }
 
 /// How a rollout is to fail.
-pub(crate) struct Doom {
+pub(crate) struct RolloutFailure {
     pub(crate) class: FailureClass,
     /// What the headline contains.
     pub(crate) message: &'static [&'static str],
@@ -54,7 +55,7 @@ pub(crate) struct Doom {
 /// One row of the table of failing releases: the objects, and the expected failure.
 pub(crate) struct Case {
     pub(crate) objects: Vec<Value>,
-    pub(crate) doom: Doom,
+    pub(crate) failure: RolloutFailure,
     /// Labels that the namespace needs.
     pub(crate) labels: Value,
     /// Whether the soak has its usual length, on a cluster.
@@ -67,8 +68,8 @@ pub(crate) struct Case {
 pub(crate) type Row = fn(&World) -> Case;
 
 impl Case {
-    pub(crate) fn new(objects: Vec<Value>, doom: Doom) -> Self {
-        Self { objects, doom, labels: Value::Null, usual_soak: false, wait: None }
+    pub(crate) fn new(objects: Vec<Value>, failure: RolloutFailure) -> Self {
+        Self { objects, failure, labels: Value::Null, usual_soak: false, wait: None }
     }
 
     /// Prepares the world for it.
@@ -89,7 +90,7 @@ impl Case {
     pub(crate) async fn play(&self, world: &mut World) {
         self.set(world).await;
         let attempt = world.roll_out().await;
-        judged(world, &attempt, &self.doom);
+        judged(world, &attempt, &self.failure);
     }
 }
 
@@ -118,16 +119,20 @@ pub(crate) const MEASURED: &[(&str, Row)] = &[
     ("unschedulable", scheduling::no_node_has_room),
 ];
 
-/// Rolls the objects out, and checks the failure against `doom`.
-pub(crate) async fn fails(world: &World, objects: &[Value], doom: &Doom) -> Attempt {
+/// Rolls the objects out, and checks the failure against `failure`.
+pub(crate) async fn fails(world: &World, objects: &[Value], failure: &RolloutFailure) -> Attempt {
     world.manifests(objects);
     let attempt = world.roll_out().await;
-    judged(world, &attempt, doom);
+    judged(world, &attempt, failure);
     attempt
 }
 
-/// Checks the failure of an attempt against `doom`.
-pub(crate) fn judged<'a>(world: &World, attempt: &'a Attempt, doom: &Doom) -> &'a TargetError {
+/// Checks the failure of an attempt against `failure`.
+pub(crate) fn judged<'a>(
+    world: &World,
+    attempt: &'a Attempt,
+    failure: &RolloutFailure,
+) -> &'a TargetError {
     let error = match &attempt.outcome {
         Ok(_) => panic!("it was taken for a success after {:?}", attempt.took),
         Err(error) => error,
@@ -135,15 +140,15 @@ pub(crate) fn judged<'a>(world: &World, attempt: &'a Attempt, doom: &Doom) -> &'
     let said = said(&error.evidence);
     let about = format!("{error} ({:?}, {:?})\n{said}", error.kind, attempt.took);
     assert_eq!(error.kind, TargetErrorKind::Release, "{about}");
-    assert_eq!(error.class, doom.class, "{about}");
-    for part in doom.message {
+    assert_eq!(error.class, failure.class, "{about}");
+    for part in failure.message {
         assert!(error.message.contains(part), "{part:?} is not in the message: {about}");
     }
-    for part in doom.evidence {
+    for part in failure.evidence {
         assert!(said.contains(part), "{part:?} is not in the evidence: {about}");
     }
     let seconds = Duration::from_secs;
-    let most = world.time(seconds(doom.within.0), seconds(doom.within.1));
+    let most = world.time(seconds(failure.within.0), seconds(failure.within.1));
     // A rule detects the failure before the timeout, however busy the machine is;
     // `benches/detection.sh` measures how fast.
     let by_a_rule = most < world.wait;

@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::objects::{config_map, deployment, service, stateful_set};
 use crate::program::{HEALTHY, PANICS};
-use crate::server::fault::Trouble;
+use crate::server::fault::Fault;
 use crate::world::{World, scenarios};
 
-const KEPT: &str = "kept: set `deploy.kubernetes.prune: true` to remove it";
+const KEPT: &str = "kept: set `deploy.kubernetes.prune: true` to delete it";
 
 fn old() -> Value {
     config_map("old", json!({"a": "1"}))
@@ -38,9 +38,9 @@ async fn notes(world: &World) -> Vec<String> {
 async fn what_is_no_longer_named_is_shown_and_kept(world: &mut World) {
     world.manifests(&[old(), deployment(world, &HEALTHY)]);
     world.release().await;
-    assert!(!preview(world).await.contains("no longer named"));
+    assert!(!preview(world).await.contains("no longer in the release"));
     world.manifests(&[deployment(world, &HEALTHY)]);
-    let line = format!("no longer named: configmap/old; {KEPT}");
+    let line = format!("no longer in the release: configmap/old; {KEPT}");
     let shown = preview(world).await;
     assert!(shown.contains(&line), "{shown}");
     // Still the case two releases later.
@@ -60,7 +60,10 @@ async fn it_is_removed_once_the_release_is_verified(world: &mut World) {
     world.plan.prune = true;
     world.manifests(&[deployment(world, &HEALTHY)]);
     let shown = preview(world).await;
-    assert!(shown.contains("configmap/old; removed once this release is verified"), "{shown}");
+    assert!(
+        shown.contains("configmap/old; will be deleted once this release is verified"),
+        "{shown}"
+    );
     let attempt = world.roll_out().await;
     attempt.outcome.unwrap();
     let quiet = EventSink::null();
@@ -71,7 +74,9 @@ async fn it_is_removed_once_the_release_is_verified(world: &mut World) {
     attempt.target.prune(attempt.release, &EventSink::new(sender), &CancellationToken::new()).await;
     let told: String = receiver.try_iter().map(|event| format!("{event:?}")).collect();
     assert!(
-        told.contains("removed what the release no longer names: service/web, configmap/old"),
+        told.contains(
+            "deleted objects that are no longer in the release: service/web, configmap/old"
+        ),
         "{told}"
     );
     attempt.target.release_claim().await;
@@ -129,7 +134,8 @@ async fn what_greenloop_did_not_make_stays(world: &mut World) {
     let shown = preview(world).await;
     world.release().await;
     for name in ["before", "again", "claimed"] {
-        let line = format!("no longer named: configmap/{name}; kept: Greenloop did not make it");
+        let line =
+            format!("no longer in the release: configmap/{name}; kept: not created by Greenloop");
         assert!(shown.contains(&line), "{shown}");
         assert!(has(world, name).await, "{name}");
     }
@@ -155,7 +161,7 @@ async fn what_may_hold_data_stays(world: &mut World) {
     world.release().await;
     for id in ["persistentvolumeclaim/data", "statefulset/db"] {
         let line = format!(
-            "no longer named: {id}; kept: it may hold data; to remove it: `kubectl delete {id} \
+            "no longer in the release: {id}; kept: it may hold data; to delete it: `kubectl delete {id} \
              --namespace {}`",
             world.namespace
         );
@@ -184,7 +190,7 @@ async fn a_restore_keeps_what_may_hold_data(world: &mut World) {
     let events = EventSink::new(sender);
     attempt.target.restore(attempt.release, &events, &CancellationToken::new()).await.unwrap();
     let told: String = receiver.try_iter().map(|event| format!("{event:?}")).collect();
-    assert!(told.contains("statefulset/db, which a later release made, stays"), "{told}");
+    assert!(told.contains("kept statefulset/db, which a later release created"), "{told}");
     assert!(world.api::<StatefulSet>().get_opt("db").await.unwrap().is_some());
     assert!(!has(world, "new").await);
 }
@@ -205,7 +211,7 @@ async fn another_repository_is_refused(world: &mut World) {
     let cancel = CancellationToken::new();
     let refused = target.claim(RunId::generate(), &EventSink::null(), &cancel).await.unwrap_err();
     assert_eq!(refused.kind, TargetErrorKind::Target);
-    let said = "is released from another repository, fleet/api; this one is fleet/web";
+    let said = "is deployed from another repository, fleet/api; this one is fleet/web";
     assert!(refused.message.contains(said), "{}", refused.message);
     let refused = target.roll_back(Earlier::LastVerified, &EventSink::null(), &cancel).await;
     assert!(refused.unwrap_err().message.contains(said));
@@ -353,7 +359,7 @@ async fn what_others_may_use_stays(world: &mut World) {
     for line in [
         format!("storageclass/{}-fast; kept: others may use it", world.namespace),
         "configmap/shared; kept: others may use it".to_owned(),
-        "configmap/policy; kept: its annotation `helm.sh/resource-policy` says so".to_owned(),
+        "configmap/policy; kept: annotation `helm.sh/resource-policy`".to_owned(),
     ] {
         assert!(shown.contains(&line), "{line}: {shown}");
     }
@@ -371,7 +377,7 @@ async fn removing_ends_with_the_run(world: &mut World) {
     attempt.outcome.unwrap();
     attempt.target.mark_verified(attempt.release).await.unwrap();
     // The API server answers only after the end of the scenario.
-    let slow = Trouble::Slow(Duration::from_secs(3600));
+    let slow = Fault::Slow(Duration::from_secs(3600));
     world.wire().server.faults().add(1000, slow, |call| call.verb == "delete");
     let cancel = CancellationToken::new();
     let (sender, receiver) = std::sync::mpsc::channel();
@@ -384,7 +390,7 @@ async fn removing_ends_with_the_run(world: &mut World) {
     };
     tokio::join!(attempt.target.prune(attempt.release, &events, &cancel), signal);
     let told: String = receiver.try_iter().map(|event| format!("{event:?}")).collect();
-    assert!(told.contains("no longer names was removed: the run was cancelled"), "{told}");
+    assert!(told.contains("no longer in the release: the run was cancelled"), "{told}");
     let status = attempt.target.status().await.unwrap();
     assert_eq!(status.serving.unwrap().0.id, attempt.release);
 }
@@ -409,7 +415,7 @@ async fn a_missing_right_to_remove_is_told(world: &mut World) {
     let (sender, receiver) = std::sync::mpsc::channel();
     attempt.target.prune(attempt.release, &EventSink::new(sender), &CancellationToken::new()).await;
     let told: String = receiver.try_iter().map(|event| format!("{event:?}")).collect();
-    assert!(told.contains("may not delete configmaps in namespace shop"), "{told}");
+    assert!(told.contains("is not permitted to delete configmaps in namespace shop"), "{told}");
     assert!(has(world, "old").await);
 }
 

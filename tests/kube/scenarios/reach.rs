@@ -65,7 +65,7 @@ async fn the_namespace_does_not_exist(world: &mut World) {
 async fn the_service_selects_no_pod(world: &mut World) {
     port(world, None);
     world.create(&service()).await;
-    let parts = ["service/web", "has no ready pod", "no pod has the labels", "app=web"];
+    let parts = ["service/web", "has no ready pod", "no pod matches its selector", "app=web"];
     unreachable(world, RELEASE, FailureClass::Unknown, &parts).await;
 }
 
@@ -122,7 +122,7 @@ async fn nobody_listens_at_the_port(world: &mut World) {
     assert!(target.endpoint_error().await.is_none());
     reqwest::get(&reached.url).await.unwrap_err();
     let error = target.endpoint_error().await.unwrap();
-    let parts = ["takes no connection at port 9999", "connection refused"];
+    let parts = ["accepts no connection on port 9999", "connection refused"];
     told(&error, RELEASE, FailureClass::Config, &parts);
     assert!(target.endpoint_error().await.is_none(), "told twice");
 }
@@ -141,7 +141,7 @@ async fn reading_the_service_is_forbidden(world: &mut World) {
     port(world, None);
     world.create(&service()).await;
     world.wire().server.forbid("get", "services");
-    let parts = ["may not get services in namespace shop"];
+    let parts = ["is not permitted to get services in namespace shop"];
     unreachable(world, TargetErrorKind::Target, FailureClass::Auth, &parts).await;
 }
 
@@ -229,7 +229,10 @@ async fn what_serves_is_asked_at_that_moment(world: &mut World) {
         }
     };
     tokio::time::timeout(Duration::from_secs(60), gone).await.unwrap();
-    assert_eq!(condition(world).await, Condition::Down("deployment/web is gone".to_owned()));
+    assert_eq!(
+        condition(world).await,
+        Condition::Down("deployment/web no longer exists".to_owned())
+    );
 }
 
 /// The restore of a release whose pods never existed does not wait for their evidence.

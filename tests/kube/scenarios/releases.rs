@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::objects::{self, config_map, deployment, first, service};
 use crate::program::{HEALTHY, HEALTHY_TOO, MIGRATION_WORKS, PANICS, Program};
-use crate::server::fault::Trouble;
+use crate::server::fault::Fault;
 use crate::world::{World, scenarios};
 
 fn quiet() -> (EventSink, CancellationToken) {
@@ -185,7 +185,7 @@ async fn configuration_is_part_of_a_release(world: &mut World) {
     patch::<ConfigMap>(world, "web", "kubectl-edit", json!({"data": {"a": "by hand"}})).await;
     let target = world.target();
     let notes = target.status().await.unwrap().notes.join("\n");
-    assert!(notes.contains("configmap/web was changed since: data.a"), "{notes}");
+    assert!(notes.contains("configmap/web has been changed since: data.a"), "{notes}");
     assert!(notes.contains("kubectl-edit"), "{notes}");
 
     let (events, cancel) = quiet();
@@ -227,7 +227,7 @@ async fn mistakes_are_found_before_anything_is_written(world: &mut World) {
         (
             "unknown kind",
             json!({"apiVersion": "example.org/v9", "kind": "Gadget", "metadata": {"name": "x"}}),
-            "the cluster knows no Gadget in example.org/v9",
+            "the cluster has no kind Gadget in example.org/v9",
         ),
     ] {
         world.manifests(&[config_map("web", json!({})), object]);
@@ -303,7 +303,7 @@ async fn a_cancelled_rollout_is_taken_back(world: &mut World) {
     assert!(is(&HEALTHY_TOO, &command(world).await), "a rollout does not restore by itself");
     // A slow server has accepted it all the same.
     if let Some(wire) = &world.wire {
-        let slow = Trouble::Slow(Duration::from_millis(200));
+        let slow = Fault::Slow(Duration::from_millis(200));
         wire.server.faults().add(100, slow, |call| call.verb != "watch");
     }
     let hurry = CancellationToken::new();

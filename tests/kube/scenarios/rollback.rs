@@ -9,13 +9,13 @@ use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{Doom, fails};
+use super::{RolloutFailure, fails};
 use crate::objects::{config_map, deployment, first};
 use crate::program::{self, Program};
 use crate::world::{World, scenarios};
 
-fn panics() -> Doom {
-    Doom {
+fn panics() -> RolloutFailure {
+    RolloutFailure {
         class: FailureClass::Code,
         message: &[],
         evidence: &["missing DATABASE_URL"],

@@ -4,7 +4,7 @@ use greenloop_model::FailureClass;
 use greenloop_ports::TargetErrorKind;
 use serde_json::json;
 
-use super::{Case, Doom, fails, said};
+use super::{Case, RolloutFailure, fails, said};
 use crate::objects::{deployment, first};
 use crate::program;
 use crate::server::admission::Denial;
@@ -14,13 +14,13 @@ pub(super) fn no_node_has_room(world: &World) -> Case {
     let mut object = deployment(world, &program::HEALTHY);
     first(&mut object)["resources"] = json!({"requests": {"cpu": "9000"}});
     object["spec"]["progressDeadlineSeconds"] = json!(3600);
-    let doom = Doom {
+    let failure = RolloutFailure {
         class: FailureClass::Infrastructure,
         message: &["cpu"],
         evidence: &["Insufficient cpu"],
         within: (66, 80),
     };
-    Case::new(vec![object], doom)
+    Case::new(vec![object], failure)
 }
 
 pub(super) fn the_quota_is_used_up(world: &World) -> Case {
@@ -28,24 +28,24 @@ pub(super) fn the_quota_is_used_up(world: &World) -> Case {
         "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "tight"},
         "spec": {"hard": {"pods": "0"}},
     });
-    let doom = Doom {
+    let failure = RolloutFailure {
         class: FailureClass::Quota,
         message: &["quota"],
         evidence: &["exceeded quota: tight"],
         within: (5, 30),
     };
-    Case::new(vec![quota, deployment(world, &program::HEALTHY)], doom)
+    Case::new(vec![quota, deployment(world, &program::HEALTHY)], failure)
 }
 
 pub(super) fn pod_security_refuses(world: &World) -> Case {
-    let doom = Doom {
+    let failure = RolloutFailure {
         class: FailureClass::Config,
         message: &["PodSecurity"],
         evidence: &["allowPrivilegeEscalation"],
         within: (4, 30),
     };
     let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
-    Case { labels, ..Case::new(vec![deployment(world, &program::HEALTHY)], doom) }
+    Case { labels, ..Case::new(vec![deployment(world, &program::HEALTHY)], failure) }
 }
 
 async fn a_webhook_refuses_the_pods(world: &mut World) {
@@ -54,13 +54,13 @@ async fn a_webhook_refuses_the_pods(world: &mut World) {
         webhook: "policy.example.com",
         message: "images must be signed",
     });
-    let doom = Doom {
+    let failure = RolloutFailure {
         class: FailureClass::Config,
         message: &["images must be signed"],
         evidence: &["policy.example.com"],
         within: (4, 30),
     };
-    fails(world, &[deployment(world, &program::HEALTHY)], &doom).await;
+    fails(world, &[deployment(world, &program::HEALTHY)], &failure).await;
 }
 
 /// The dry run detects it before anything is written.
@@ -104,13 +104,13 @@ pub(super) fn the_deployments_own_deadline_passes(world: &World) -> Case {
         "exec": {"command": ["sh", "-c", "exit 1"]}, "periodSeconds": 2,
     });
     object["spec"]["progressDeadlineSeconds"] = json!(15);
-    let doom = Doom {
+    let failure = RolloutFailure {
         class: FailureClass::Timeout,
         message: &["web"],
         evidence: &["ProgressDeadlineExceeded"],
         within: (6, 45),
     };
-    Case::new(vec![object], doom)
+    Case::new(vec![object], failure)
 }
 
 scenarios! {

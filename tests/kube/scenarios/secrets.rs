@@ -162,7 +162,7 @@ async fn secrets_that_may_not_be_read_are_told_of_once(world: &mut World) {
     assert_eq!(error.kind, TargetErrorKind::Release, "{}", told(&error));
     assert!(error.message.contains("missing DATABASE_URL"), "{error}");
     let events = events(&receiver);
-    assert_eq!(events.matches("Secrets may not be read").count(), 1, "{events}");
+    assert_eq!(events.matches("no permission to read Secrets").count(), 1, "{events}");
 }
 
 /// A dry run shows that a Secret changes, and reports if Secrets cannot be read.

@@ -9,7 +9,7 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{Doom, fails};
+use super::{RolloutFailure, fails};
 use crate::objects::{deployment, first};
 use crate::program;
 use crate::world::{World, scenarios};
@@ -17,9 +17,13 @@ use crate::world::{World, scenarios};
 async fn a_paused_deployment_fails_at_once(world: &mut World) {
     let mut object = deployment(world, &program::HEALTHY);
     object["spec"]["paused"] = json!(true);
-    let doom =
-        Doom { class: FailureClass::Config, message: &["paused"], evidence: &[], within: (3, 20) };
-    fails(world, &[object], &doom).await;
+    let failure = RolloutFailure {
+        class: FailureClass::Config,
+        message: &["paused"],
+        evidence: &[],
+        within: (3, 20),
+    };
+    fails(world, &[object], &failure).await;
 }
 
 /// Somebody writes a newer revision during the rollout: this run neither judges nor rolls it back.

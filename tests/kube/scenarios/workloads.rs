@@ -5,13 +5,13 @@ use greenloop_ports::{Restored, Target as _};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{Doom, fails, judged};
+use super::{RolloutFailure, fails, judged};
 use crate::objects::{daemon_set, deployment, first, job, stateful_set};
 use crate::program;
 use crate::world::{World, scenarios};
 
-fn panics() -> Doom {
-    Doom {
+fn panics() -> RolloutFailure {
+    RolloutFailure {
         class: FailureClass::Code,
         message: &[],
         evidence: &["missing DATABASE_URL"],
@@ -57,7 +57,7 @@ async fn a_job_runs_to_its_end(world: &mut World) {
 }
 
 async fn a_job_fails(world: &mut World) {
-    let doom = Doom {
+    let failure = RolloutFailure {
         class: FailureClass::Code,
         message: &["migrate"],
         evidence: &["migration 0042 failed"],
@@ -65,7 +65,7 @@ async fn a_job_fails(world: &mut World) {
     };
     world.manifests(&[job(world, &program::MIGRATION_FAILS)]);
     let attempt = world.roll_out().await;
-    judged(world, &attempt, &doom);
+    judged(world, &attempt, &failure);
 }
 
 /// A Job is immutable: the next release recreates it.

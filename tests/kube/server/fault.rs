@@ -6,7 +6,7 @@ use super::call::Call;
 
 /// A fault of a request.
 #[derive(Debug, Clone)]
-pub(crate) enum Trouble {
+pub(crate) enum Fault {
     /// Rejected with this status before anything is done.
     Status { code: u16, retry_after: Option<u32> },
     /// Answered after this time.
@@ -18,16 +18,16 @@ pub(crate) enum Trouble {
 type Matcher = Box<dyn Fn(&Call) -> bool + Send>;
 
 /// A pending fault.
-pub(crate) struct Fault {
+pub(crate) struct PendingFault {
     matcher: Matcher,
     times: usize,
-    trouble: Trouble,
+    fault: Fault,
 }
 
 /// All pending faults.
 #[derive(Default)]
 pub(crate) struct Faults {
-    waiting: Vec<Fault>,
+    waiting: Vec<PendingFault>,
     met: usize,
 }
 
@@ -35,10 +35,10 @@ impl Faults {
     pub(crate) fn add(
         &mut self,
         times: usize,
-        trouble: Trouble,
+        fault: Fault,
         matcher: impl Fn(&Call) -> bool + Send + 'static,
     ) {
-        self.waiting.push(Fault { matcher: Box::new(matcher), times, trouble });
+        self.waiting.push(PendingFault { matcher: Box::new(matcher), times, fault });
     }
 
     /// Removes all faults.
@@ -47,12 +47,12 @@ impl Faults {
     }
 
     /// The fault for this request.
-    pub(crate) fn meet(&mut self, call: &Call) -> Option<Trouble> {
+    pub(crate) fn meet(&mut self, call: &Call) -> Option<Fault> {
         let fault =
             self.waiting.iter_mut().find(|fault| fault.times > 0 && (fault.matcher)(call))?;
         fault.times -= 1;
         self.met += 1;
-        Some(fault.trouble.clone())
+        Some(fault.fault.clone())
     }
 
     /// Whether no fault has occurred yet.

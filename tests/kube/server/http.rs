@@ -12,7 +12,7 @@ use super::Server;
 use super::api::{Deletion, Strictness, scale_of};
 use super::call::Call;
 use super::connection::Via;
-use super::fault::Trouble;
+use super::fault::Fault;
 use super::managed::Writer;
 use super::patch::Patch;
 use super::status::Refusal;
@@ -43,21 +43,21 @@ pub(crate) async fn handle(
         return elsewhere(&request, &path);
     };
     let place = server.journal().note(&call);
-    let trouble = server.faults().meet(&call);
-    match &trouble {
-        Some(Trouble::Status { code, retry_after }) => {
+    let fault = server.faults().meet(&call);
+    match &fault {
+        Some(Fault::Status { code, retry_after }) => {
             server.journal().answered(place, *code);
             return troubled(*code, *retry_after);
         }
-        Some(Trouble::Slow(time)) => tokio::time::sleep(*time).await,
-        Some(Trouble::LoseAnswer) | None => {}
+        Some(Fault::Slow(time)) => tokio::time::sleep(*time).await,
+        Some(Fault::LoseAnswer) | None => {}
     }
     let response = match server.permitted(&call) {
         Ok(()) => serve(&server, &call, request).await,
         Err(refusal) => refused(&refusal),
     };
     server.journal().answered(place, response.status().as_u16());
-    if matches!(trouble, Some(Trouble::LoseAnswer)) {
+    if matches!(fault, Some(Fault::LoseAnswer)) {
         via.0.cancel();
         std::future::pending::<()>().await;
     }

@@ -96,7 +96,7 @@ async fn refusals_say_what_to_do() {
             AzureErrorKind::Refused,
             "409 OperationNotAllowed: it says",
         ),
-        (given("    username: x\n"), AzureErrorKind::Protocol, "no way in"),
+        (given("    username: x\n"), AzureErrorKind::Protocol, "no token, key or certificate"),
         (
             ResponseTemplate::new(200).set_body_json(json!({"kubeconfigs": []})),
             AzureErrorKind::Protocol,
@@ -107,7 +107,7 @@ async fn refusals_say_what_to_do() {
                 json!({"kubeconfigs": [{"name": "x", "value": "c2VjcmV0LXg6IFs="}]}),
             ),
             AzureErrorKind::Protocol,
-            "another form",
+            "unexpected format",
         ),
     ] {
         let error = ask(answer).await.unwrap_err();

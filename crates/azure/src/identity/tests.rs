@@ -87,7 +87,7 @@ async fn a_wrong_client_secret_is_told_and_nobody_else_is_asked() {
     .unwrap();
     let error = identity.token(ARM).await.unwrap_err();
     assert_eq!(error.kind, AzureErrorKind::Auth, "{error:?}");
-    assert_eq!(error.to_string(), "no Microsoft Entra token from the client secret");
+    assert_eq!(error.to_string(), "could not get a Microsoft Entra token from the client secret");
     let whole = greenloop_model::error_chain(&error);
     assert!(whole.contains("AADSTS7000215"), "{whole}");
     assert!(!format!("{whole} {error:?}").contains("wr0ng"), "{error:?}");
@@ -309,7 +309,7 @@ async fn the_way_that_works_is_kept_and_all_are_named_when_none_does() {
         ("that", Presence::Perhaps, bad),
     ]);
     let error = identity.token(ARM).await.unwrap_err();
-    assert_eq!(error.to_string(), "no Microsoft Entra token from this, that");
+    assert_eq!(error.to_string(), "could not get a Microsoft Entra token from this, that");
     assert_eq!(error.kind, AzureErrorKind::Auth);
 }
 

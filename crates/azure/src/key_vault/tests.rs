@@ -55,7 +55,7 @@ async fn refusals_say_what_to_do() {
             json!({"error": {"code": "SecretNotFound", "message": "A secret with (name/id) x was not found"}}),
             AzureErrorKind::NotFound,
             SecretErrorKind::NotFound,
-            &["no secret called x", "404 SecretNotFound", "az keyvault secret set"][..],
+            &["no secret x", "404 SecretNotFound", "az keyvault secret set"][..],
         ),
         (
             403,

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::sandbox::{folders, network};
 use super::{Context, Root, bare};
 use crate::document::KeyPath;
 use crate::error::{ProblemKind, quoted};
@@ -105,6 +106,9 @@ pub(crate) fn roles(cx: &mut Context<'_>, raw: Option<&RawAgents>) -> Roles {
     for (key, given) in [
         ("command", jules.command.is_some()),
         ("pass_env", jules.pass_env.is_some()),
+        ("network", jules.network.is_some()),
+        ("read", jules.read.is_some()),
+        ("cache", jules.cache.is_some()),
         ("mode", jules.mode.is_some()),
     ] {
         if given {
@@ -128,7 +132,7 @@ pub(crate) fn roles(cx: &mut Context<'_>, raw: Option<&RawAgents>) -> Roles {
         cx.report(
             ProblemKind::InvalidValue,
             &place.key("tool_steps"),
-            "the reviewer gets no tools: it judges the diff and the evidence".to_owned(),
+            "the reviewer has no tools: it evaluates the diff and the evidence".to_owned(),
             "remove `tool_steps` from `agents.jules`",
         );
     }
@@ -145,13 +149,20 @@ pub(crate) fn roles(cx: &mut Context<'_>, raw: Option<&RawAgents>) -> Roles {
 fn own_agent(cx: &mut Context<'_>, codex: &RawAgent, place: &KeyPath) -> Option<AgentPlan> {
     let pass_env = codex.pass_env.clone().unwrap_or_default();
     let Some(command) = &codex.command else {
-        if codex.pass_env.is_some() {
-            cx.report(
-                ProblemKind::InvalidValue,
-                &place.key("pass_env"),
-                "`pass_env` is for the program of `command`, and there is none".to_owned(),
-                "remove `pass_env`",
-            );
+        for (key, given) in [
+            ("pass_env", codex.pass_env.is_some()),
+            ("network", codex.network.is_some()),
+            ("read", codex.read.is_some()),
+            ("cache", codex.cache.is_some()),
+        ] {
+            if given {
+                cx.report(
+                    ProblemKind::InvalidValue,
+                    &place.key(key),
+                    format!("`{key}` is for the program of `command`, and there is none"),
+                    &format!("remove `{key}`"),
+                );
+            }
         }
         return None;
     };
@@ -193,7 +204,13 @@ fn own_agent(cx: &mut Context<'_>, codex: &RawAgent, place: &KeyPath) -> Option<
             );
         }
     }
-    Some(AgentPlan { command: command.clone(), pass_env })
+    Some(AgentPlan {
+        command: command.clone(),
+        pass_env,
+        network: network(cx, codex.network.as_ref(), &place.key("network")).unwrap_or_default(),
+        read: folders(cx, codex.read.as_deref(), &place.key("read")),
+        cache: folders(cx, codex.cache.as_deref(), &place.key("cache")),
+    })
 }
 
 /// The author's models, in the order in which they are asked; none where there is no list.
@@ -294,8 +311,8 @@ fn connection(
                     cx.report(
                         ProblemKind::MissingKey,
                         &place.key("provider"),
-                        format!("`{place}` replays recorded answers, and `transcript` is missing"),
-                        "name the file or folder they were recorded to",
+                        format!("`{place}` replays recorded answers, but `transcript` is missing"),
+                        "set it to the file or folder with the recorded answers",
                     );
                     None
                 }
@@ -316,8 +333,9 @@ fn base_url(cx: &mut Context<'_>, own: Option<&str>, place: &KeyPath) -> String 
                 for problem in &mut cx.problems[before..] {
                     problem.kind = ProblemKind::Variable;
                     problem.position = None;
-                    problem.help =
-                        Some("set it to a base URL such as http://localhost:11434/v1".to_owned());
+                    problem.help = Some(
+                        "set it to a base URL, for example http://localhost:11434/v1".to_owned(),
+                    );
                 }
                 url
             }
@@ -337,7 +355,7 @@ fn azure_endpoint(cx: &mut Context<'_>, raw: &RawAgent, place: &KeyPath) -> Stri
             cx.report(
                 ProblemKind::MissingKey,
                 &place.key("provider"),
-                format!("`{place}` uses Azure OpenAI, and `endpoint` is missing"),
+                format!("`{place}` uses Azure OpenAI, but `endpoint` is missing"),
                 "for example `endpoint: https://NAME.openai.azure.com`",
             );
             String::new()
@@ -354,8 +372,8 @@ fn key_name(cx: &mut Context<'_>, raw: &RawAgent, place: &KeyPath) -> Option<Str
         cx.report(
             ProblemKind::InvalidValue,
             &place.key("api_key_env"),
-            "`api_key_env` is the name of a variable, not a key".to_owned(),
-            "write a name such as OPENAI_API_KEY and export the key under it, or keyvault:NAME",
+            "`api_key_env` must be the name of a variable, not a key".to_owned(),
+            "use a name such as OPENAI_API_KEY and export the key under it, or keyvault:NAME",
         );
     }
     Some(name.clone())
@@ -380,12 +398,12 @@ fn out_of_place(cx: &mut Context<'_>, raw: &RawAgent, place: &KeyPath, kind: Raw
                 ProblemKind::InvalidValue,
                 &place.key(key),
                 format!(
-                    "{} is for provider `{}`, and this is provider `{}`",
+                    "{} is for provider `{}`, but the provider is `{}`",
                     quoted(key),
                     name(home),
                     name(kind)
                 ),
-                &format!("remove it, or write `provider: {}`", name(home)),
+                &format!("remove it, or set `provider: {}`", name(home)),
             );
         }
     }

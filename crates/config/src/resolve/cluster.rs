@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::gates::variables;
+use super::values::{bytes, variables};
 use super::words::words;
 use super::{Context, Root};
 use crate::document::KeyPath;
 use crate::error::{ProblemKind, quoted};
 use crate::plan::{AksPlan, DockerPlan, EnvironmentPlan, KubernetesPlan, Manifests, ServicePlan};
-use crate::raw::{RawDocker, RawKubernetes, RawSize};
+use crate::raw::{RawDocker, RawKubernetes};
 
 pub(super) fn docker(cx: &mut Context<'_>, raw: &RawDocker, places: [KeyPath; 2]) -> DockerPlan {
     let [own, shared] = &places;
@@ -32,7 +32,7 @@ pub(super) fn docker(cx: &mut Context<'_>, raw: &RawDocker, places: [KeyPath; 2]
                 ProblemKind::InvalidValue,
                 &place.index(i),
                 format!("{} is not a volume", quoted(volume)),
-                "write name:/path, /host/path:/path or /host/path:/path:ro",
+                "use name:/path, /host/path:/path or /host/path:/path:ro",
             );
         }
     }
@@ -53,38 +53,6 @@ pub(super) fn docker(cx: &mut Context<'_>, raw: &RawDocker, places: [KeyPath; 2]
     }
 }
 
-pub(super) fn bytes(cx: &mut Context<'_>, raw: &RawSize, place: &KeyPath) -> Option<u64> {
-    let read = match raw {
-        RawSize::Bytes(bytes) => Some(*bytes),
-        RawSize::Text(text) => {
-            let text = text.trim().to_ascii_lowercase();
-            let text = text.strip_suffix('b').unwrap_or(&text);
-            let text = text.strip_suffix('i').unwrap_or(text);
-            let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-            let unit = match text.get(digits.len()..) {
-                Some("") => Some(1),
-                Some("k") => Some(1 << 10),
-                Some("m") => Some(1 << 20),
-                Some("g") => Some(1 << 30),
-                _ => None,
-            };
-            let number: Option<u64> = digits.trim().parse().ok();
-            number.zip(unit).and_then(|(number, unit)| number.checked_mul(unit))
-        }
-    };
-    // What the engine itself refuses to go below.
-    let read = read.filter(|bytes| *bytes >= 6 << 20);
-    if read.is_none() {
-        cx.report(
-            ProblemKind::InvalidValue,
-            place,
-            format!("`{place}` is not an amount of memory of at least 6 MiB"),
-            "write bytes or a number with a unit: 512m, 2g, 4Gi",
-        );
-    }
-    read
-}
-
 pub(super) fn kubernetes(
     cx: &mut Context<'_>,
     raw: &RawKubernetes,
@@ -101,7 +69,8 @@ pub(super) fn kubernetes(
             ProblemKind::MissingKey,
             method,
             if given.contains(&true) {
-                "the kubernetes target takes its objects from one place, and several are given"
+                "the kubernetes target takes its objects from one source, but several are \
+                 configured"
                     .to_owned()
             } else {
                 "the kubernetes target needs `deploy.manifest_path`".to_owned()
@@ -140,8 +109,8 @@ pub(super) fn kubernetes(
                 cx.report(
                     ProblemKind::InvalidValue,
                     &place,
-                    format!("{} names no service", quoted(text)),
-                    "write NAME or NAME:PORT",
+                    format!("{} is not the name of a service", quoted(text)),
+                    "use NAME or NAME:PORT",
                 );
                 None
             }

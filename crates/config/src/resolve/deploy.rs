@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::gates::variables;
+use super::values::variables;
 use super::words::words;
 use super::{Context, Root, cluster};
 use crate::document::KeyPath;
@@ -31,10 +31,8 @@ pub(super) fn resolve(
         cx.report(
             ProblemKind::MissingKey,
             &place,
-            format!(
-                "nothing says where environment `{name}` is deployed: `deploy.method` is missing"
-            ),
-            "it can be `process`, `docker` or `kubernetes`",
+            format!("environment `{name}` has no target: `deploy.method` is missing"),
+            "it must be `process`, `docker` or `kubernetes`",
         );
         return None;
     };
@@ -76,7 +74,7 @@ pub(super) fn resolve(
         cx.report(
             ProblemKind::MissingKey,
             &method_place,
-            "the docker target needs `build`, which names the image".to_owned(),
+            "the docker target needs `build`, which defines the image".to_owned(),
             "for example `build: { registry: registry.example.org, image_name: app }`",
         );
     }
@@ -106,8 +104,8 @@ pub(super) fn resolve(
         cx.report(
             ProblemKind::InvalidValue,
             &at(cx, "rollback"),
-            "the process target always goes back to the last verified release".to_owned(),
-            "`rollback: forbidden` holds for the docker and kubernetes targets",
+            "the process target always restores the last verified release".to_owned(),
+            "`rollback: forbidden` applies only to the docker and kubernetes targets",
         );
         return None;
     }
@@ -196,7 +194,7 @@ fn one_process(
             cx.report(
                 ProblemKind::DuplicateName,
                 &place.index(i),
-                format!("two artifacts would have the name of {}", quoted(text)),
+                format!("two artifacts have the name of {}", quoted(text)),
                 "each is copied into the release's folder under its own name",
             );
         }
@@ -209,9 +207,8 @@ fn one_process(
         cx.report(
             ProblemKind::InvalidValue,
             &place.key("PORT"),
-            "`PORT` is chosen by Greenloop, so that two releases can run at the same time"
-                .to_owned(),
-            "remove it; the address that users call is the environment's `url`",
+            "`PORT` is set by Greenloop, so that two releases can run at the same time".to_owned(),
+            "remove it; the public address is the environment's `url`",
         );
     }
     let place = at(cx, "drain_timeout");
@@ -238,10 +235,10 @@ fn listens(cx: &mut Context<'_>, environment: &EnvironmentPlan, name: &str, targ
             ProblemKind::InvalidUrl,
             &KeyPath::root().key("environments").key(name).key("url"),
             format!(
-                "the {target} target listens on this machine, which {} does not name",
+                "the {target} target listens on this machine, but {} is another host",
                 quoted(&environment.url)
             ),
-            "write http://127.0.0.1:PORT",
+            "use http://127.0.0.1:PORT",
         );
     }
 }
@@ -254,8 +251,8 @@ pub(super) fn build(cx: &mut Context<'_>, raw: &RawBuild) -> BuildPlan {
         cx.report(
             ProblemKind::InvalidValue,
             &place.key("registry"),
-            format!("{} is not the host of a registry", quoted(&raw.registry)),
-            "write the host without a scheme, such as fleetproductionacr.azurecr.io",
+            format!("{} is not a registry host", quoted(&raw.registry)),
+            "use the host without a scheme, for example fleetproductionacr.azurecr.io",
         );
     }
     let image_name = raw.image_name.trim().to_owned();
@@ -267,8 +264,8 @@ pub(super) fn build(cx: &mut Context<'_>, raw: &RawBuild) -> BuildPlan {
         cx.report(
             ProblemKind::InvalidValue,
             &place.key("image_name"),
-            format!("{} is not the name of an image", quoted(&raw.image_name)),
-            "lower-case letters, digits, `.`, `_`, `-` and `/`, without a tag: fleet-frontend",
+            format!("{} is not a valid image name", quoted(&raw.image_name)),
+            "use lower-case letters, digits, `.`, `_`, `-` and `/`, without a tag: fleet-frontend",
         );
     }
     let tags = raw.tags.clone().unwrap_or_default();
@@ -283,8 +280,9 @@ pub(super) fn build(cx: &mut Context<'_>, raw: &RawBuild) -> BuildPlan {
             cx.report(
                 ProblemKind::InvalidValue,
                 &place.key("tags").index(i),
-                format!("{} is not a tag", quoted(tag)),
-                "letters, digits, `_`, `.` and `-`, at most 128, beginning with a letter or digit",
+                format!("{} is not a valid tag", quoted(tag)),
+                "use at most 128 letters, digits, `_`, `.` and `-`, beginning with a letter or \
+                 digit",
             );
         }
     }

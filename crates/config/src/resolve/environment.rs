@@ -18,7 +18,7 @@ pub(super) fn resolve(
     let parsed = name.parse::<EnvironmentName>();
     if let Err(error) = &parsed {
         let message = error.to_string();
-        let help = "the name becomes part of file names and labels";
+        let help = "the name is used in file names and labels";
         cx.report(ProblemKind::InvalidValue, &place, message, help);
     }
     let url_place = place.key("url");
@@ -42,14 +42,14 @@ pub(super) fn endpoint(cx: &mut Context<'_>, text: &str, place: &KeyPath) -> Opt
         return Some(text.to_owned());
     }
     let help = if text.contains("://") {
-        "write the path only, such as /health; the host is the environment's `url`"
+        "use only the path, for example /health; the host is the environment's `url`"
     } else {
-        "a path begins with one slash and has no spaces, such as /health"
+        "a path begins with one slash and has no spaces, for example /health"
     };
     cx.report(
         ProblemKind::InvalidValue,
         place,
-        format!("{} is not a path to request", quoted(text)),
+        format!("{} is not a valid request path", quoted(text)),
         help,
     );
     None

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::values::variables;
 use super::{Context, Root, sandbox};
 use crate::document::KeyPath;
 use crate::error::{ProblemKind, quoted};
@@ -28,8 +29,8 @@ pub(super) fn resolve(
             cx.report(
                 ProblemKind::InvalidValue,
                 &place,
-                format!("{} cannot be the name of a gate", quoted(&gate.name)),
-                "a name is one line of at most 80 characters",
+                format!("{} is not a valid name for a gate", quoted(&gate.name)),
+                "a name is a single line of at most 80 characters",
             );
         }
         match seen.get(gate.name.as_str()) {
@@ -40,8 +41,8 @@ pub(super) fn resolve(
                 cx.report(
                     ProblemKind::DuplicateName,
                     &place,
-                    format!("two gates are called {}", quoted(&gate.name)),
-                    &format!("the first is in line {line}; a name must be unique"),
+                    format!("duplicate gate {}", quoted(&gate.name)),
+                    &format!("the first one is in line {line}; names must be unique"),
                 );
             }
             None => {
@@ -60,14 +61,14 @@ pub(super) fn resolve(
         let message = match names.as_slice() {
             [only] => format!("gate {} needs itself", quoted(only)),
             several => {
-                format!("gates wait for each other: {} → {}", several.join(" → "), raw[*first].name)
+                format!("gates need each other: {} → {}", several.join(" → "), raw[*first].name)
             }
         };
         cx.report(
             ProblemKind::Cycle,
             &place,
             message,
-            "remove one of these `needs`, so that one gate can begin",
+            "remove one of these `needs`, so that one gate can start",
         );
     }
     plans
@@ -83,8 +84,8 @@ fn one(
     let command = cx.filled(&gate.command, &place.key("command")).unwrap_or_default();
     if !command.is_empty() && runs_nothing(&command) {
         let place = place.key("command");
-        let message = format!("`{place}` holds only a comment: such a gate always passes");
-        let help = "write the command that checks something, or take the gate out";
+        let message = format!("`{place}` contains only a comment: such a gate always passes");
+        let help = "use a command that checks something, or remove the gate";
         cx.report(ProblemKind::InvalidValue, &place, message, help);
     }
     let working_directory = gate.working_directory.as_deref().and_then(|text| {
@@ -103,7 +104,7 @@ fn one(
         cx.report(
             ProblemKind::UnknownName,
             &place.key("needs").index(i),
-            format!("no gate is called {}", quoted(need)),
+            format!("unknown gate {}", quoted(need)),
             &help,
         );
     }
@@ -143,49 +144,19 @@ pub(super) fn patterns(
         let fault = match globset::Glob::new(pattern) {
             Err(error) => Some(error.kind().to_string()),
             Ok(_) if pattern.trim().is_empty() => Some("it is empty".to_owned()),
-            Ok(_) if outside => Some("it leads out of the folder".to_owned()),
+            Ok(_) if outside => Some("it leads outside the folder".to_owned()),
             Ok(_) => None,
         };
         if let Some(fault) = fault {
             cx.report(
                 ProblemKind::InvalidValue,
                 &place.index(i),
-                format!("{} is not a pattern of files: {fault}", quoted(pattern)),
-                "write a path with `*`, `?` or `**`, such as target/surefire-reports/*.xml",
+                format!("{} is not a valid file pattern: {fault}", quoted(pattern)),
+                "use a path with `*`, `?` or `**`, for example target/surefire-reports/*.xml",
             );
         }
     }
     given.to_vec()
-}
-
-/// Names that a process's environment can have.
-pub(super) fn variables(cx: &mut Context<'_>, env: &BTreeMap<String, String>, place: &KeyPath) {
-    for (name, value) in env {
-        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-            cx.report(
-                ProblemKind::InvalidValue,
-                &place.key(name),
-                format!("{} cannot be a variable of the environment", quoted(name)),
-                "a name is not empty and has no `=`, and nothing holds a NUL",
-            );
-        }
-    }
-}
-
-/// Names of variables that are inherited; one may end in `*`.
-pub(super) fn variable_names(cx: &mut Context<'_>, names: &[String], place: &KeyPath) {
-    for (i, name) in names.iter().enumerate() {
-        let start = name.strip_suffix('*').unwrap_or(name);
-        if start.is_empty() || start.contains(['=', '\0', '*', ' ']) {
-            cx.report(
-                ProblemKind::InvalidValue,
-                &place.index(i),
-                format!("{} is not the name of a variable", quoted(name)),
-                "write a name, or how names begin with a `*`: DATABASE_URL, MY_*; a value is \
-                 written as NAME: value",
-            );
-        }
-    }
 }
 
 /// Every circle of `needs`, each once, as indices in the order of waiting.

@@ -34,12 +34,12 @@ pub(super) fn resolve(cx: &mut Context<'_>, raw: Option<&RawLogging>) -> Logging
             let names = || LEVELS.iter().map(|(name, _)| *name);
             let help = match nearest(&level, names()) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("it can be {}", list(names())),
+                None => format!("it must be {}", list(names())),
             };
             cx.report(
                 ProblemKind::InvalidValue,
                 &place.key("level"),
-                format!("{} is not a level", quoted(&level)),
+                format!("{} is not a log level", quoted(&level)),
                 &help,
             );
             String::new()
@@ -51,8 +51,8 @@ pub(super) fn resolve(cx: &mut Context<'_>, raw: Option<&RawLogging>) -> Logging
         cx.report(
             ProblemKind::InvalidTemplate,
             &at,
-            format!("{} stands for nothing", quoted(&unknown)),
-            "only `{date}` is replaced, by YYYYMMDD",
+            format!("unknown placeholder {}", quoted(&unknown)),
+            "only `{date}` is replaced (YYYYMMDD)",
         );
     }
     let file = cx.path(file, &at, Root::Refused);
@@ -121,7 +121,7 @@ fn pieces(cx: &mut Context<'_>, format: &str, place: &KeyPath) -> Vec<LogPiece> 
                         Some(near) => format!("did you mean `%({near})s`?"),
                         None => format!("the fields are {}", list(names())),
                     };
-                    (format!("{} is not a field of a log line", quoted(name)), help)
+                    (format!("unknown log field {}", quoted(name)), help)
                 };
                 cx.report(ProblemKind::InvalidTemplate, place, message, &help);
                 return pieces;
@@ -130,8 +130,8 @@ fn pieces(cx: &mut Context<'_>, format: &str, place: &KeyPath) -> Vec<LogPiece> 
                 cx.report(
                     ProblemKind::InvalidTemplate,
                     place,
-                    "a `%` in the format begins no field".to_owned(),
-                    "write `%%` for a percent sign, `%(message)s` for the message",
+                    "a `%` in the format does not begin a field".to_owned(),
+                    "use `%%` for a percent sign, `%(message)s` for the message",
                 );
                 return pieces;
             }
@@ -145,7 +145,7 @@ fn pieces(cx: &mut Context<'_>, format: &str, place: &KeyPath) -> Vec<LogPiece> 
         cx.report(
             ProblemKind::InvalidTemplate,
             place,
-            "the format has no `%(message)s`, so every line would be empty of meaning".to_owned(),
+            "the format has no `%(message)s`, so log lines would have no message".to_owned(),
             "add `%(message)s`",
         );
     }

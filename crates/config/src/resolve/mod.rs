@@ -8,10 +8,12 @@ mod deploy;
 mod environment;
 mod gates;
 mod logging;
+mod notifications;
 mod safety;
 mod sandbox;
 mod surroundings;
 mod tasks;
+mod values;
 mod verification;
 mod words;
 
@@ -19,15 +21,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(super) use agents::roles;
-pub(super) use safety::{default_limits, default_policy, limits, policy};
+pub(super) use safety::{
+    APPROVAL_TIMEOUT, approval_timeout, default_limits, default_policy, limits, policy,
+};
 pub(super) use sandbox::resolve as sandbox;
-pub(super) use surroundings::azure;
+pub(super) use surroundings::{azure, pull_request};
 
 use super::document::{Document, KeyPath};
 use super::duration;
 use super::error::{Problem, ProblemKind, quoted};
-use super::plan::{EnvironmentPlan, RunPlan};
-use super::raw::{RawConfig, RawDuration};
+use super::plan::{EnvironmentPlan, NotificationPlan, RunPlan};
+use super::raw::{RawConfig, RawDuration, RawNotifications};
 use super::template;
 use greenloop_model::RepoPath;
 
@@ -53,13 +57,16 @@ pub(super) fn plan(
         .map(|environment| verification::resolve(&mut cx, raw.verification.as_ref(), environment));
     let roles = roles(&mut cx, raw.agents.as_ref());
     let limits = safety::limits(&mut cx, raw.safety.as_ref(), &roles);
+    let approval_timeout = approval_timeout(&mut cx, raw.safety.as_ref());
     let policy = safety::policy(&mut cx, raw.safety.as_ref(), environment.as_ref());
     let logging = logging::resolve(&mut cx, raw.logging.as_ref());
     let metrics = logging::metrics(&mut cx, raw.metrics.as_ref());
-    let azure = surroundings::azure(&mut cx, raw.azure.as_ref());
-    let pull_request = surroundings::pull_request(&mut cx, raw.pull_request.as_ref());
+    let azure = azure(&mut cx, raw.azure.as_ref());
+    let pull_request = pull_request(&mut cx, raw.pull_request.as_ref());
     let telemetry = surroundings::telemetry(&mut cx, raw.telemetry.as_ref());
     let tasks = tasks::resolve(&mut cx, raw, name);
+    let sinks = raw.notifications.as_deref().unwrap_or_default();
+    let notifications = notifications::resolve(&mut cx, sinks);
     match (environment, deploy, verification) {
         (Some(environment), Some(deploy), Some(verification)) if cx.problems.is_empty() => {
             Ok(RunPlan {
@@ -71,6 +78,7 @@ pub(super) fn plan(
                 author: roles.author,
                 reviewer: roles.reviewer,
                 limits,
+                approval_timeout,
                 policy,
                 logging,
                 metrics,
@@ -79,10 +87,22 @@ pub(super) fn plan(
                 pull_request,
                 telemetry,
                 tasks,
+                notifications,
             })
         }
         _ => Err(cx.problems),
     }
+}
+
+/// The receivers of a file that has nothing else, or every mistake.
+pub(super) fn receivers(
+    raw: &RawNotifications,
+    document: &Document,
+) -> Result<Vec<NotificationPlan>, Vec<Problem>> {
+    let env: Env<'_> = &|_| None;
+    let mut cx = Context { document: Some(document), problems: Vec::new(), env };
+    let found = notifications::resolve(&mut cx, &raw.notifications);
+    if cx.problems.is_empty() { Ok(found) } else { Err(cx.problems) }
 }
 
 /// Variables while a file is judged by itself: what only they can say is taken to be said.
@@ -131,8 +151,8 @@ impl Context<'_> {
             self.report(
                 ProblemKind::InvalidValue,
                 place,
-                format!("{shown} is not a length of time that `{place}` can have"),
-                "write seconds (30) or a number with a unit (500ms, 30s, 5m, 1h30m), at most 7d",
+                format!("{shown} is not a valid duration for `{place}`"),
+                "use seconds (30) or a number with a unit (500ms, 30s, 5m, 1h30m), at most 7d",
             );
         }
         read
@@ -145,8 +165,8 @@ impl Context<'_> {
             self.report(
                 ProblemKind::OutOfRange,
                 place,
-                format!("`{place}` is zero, so nothing could ever finish in time"),
-                "give it a length, or leave it out for the default",
+                format!("`{place}` is zero, so nothing could finish in time"),
+                "use a positive duration, or remove the key for the default",
             );
             return None;
         }
@@ -179,7 +199,7 @@ impl Context<'_> {
             ProblemKind::InvalidPath,
             place,
             message,
-            "paths are relative to the repository's root, and stay inside it",
+            "paths are relative to the repository's root and must stay inside it",
         );
         None
     }
@@ -221,10 +241,10 @@ impl Context<'_> {
                 Some(format!("{name} has no host"))
             }
             Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-                Some(format!("{name} carries credentials, which must not stand in a URL"))
+                Some(format!("{name} contains credentials, which are not allowed in a URL"))
             }
             Ok(url) if url.query().is_some() || url.fragment().is_some() => {
-                Some(format!("{name} has a query or a fragment; it is a base URL"))
+                Some(format!("{name} has a query or a fragment, but must be a base URL"))
             }
             Ok(url) => return Some(url),
         };
@@ -233,7 +253,7 @@ impl Context<'_> {
                 ProblemKind::InvalidUrl,
                 place,
                 message,
-                "write something like https://staging.example.org",
+                "for example https://staging.example.org",
             );
         }
         None

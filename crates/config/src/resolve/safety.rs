@@ -1,13 +1,15 @@
 //! `safety`: the limits of the run, and the policy's settings.
 
+use std::time::Duration;
+
 use super::Context;
 use super::agents::Roles;
 use crate::document::KeyPath;
 use crate::error::{ProblemKind, quoted};
 use crate::nearest::list;
-use crate::plan::{EnvironmentPlan, PolicyPlan};
-use crate::raw::RawSafety;
-use greenloop_model::Limits;
+use crate::plan::{EnvironmentPlan, PolicyPlan, PolicyRule, RuleChange, RuleExample, RulePosition};
+use crate::raw::{RawRule, RawRuleChange, RawRuleDecision, RawSafety};
+use greenloop_model::{Decision, Limits};
 
 /// What holds when the file says nothing.
 pub(crate) fn default_limits() -> Limits {
@@ -18,6 +20,15 @@ pub(crate) fn default_limits() -> Limits {
         max_cost_usd: None,
         max_duration: None,
     }
+}
+
+/// How long a run waits for a person at a hub when the file says nothing.
+pub(crate) const APPROVAL_TIMEOUT: Duration = Duration::from_secs(3600);
+
+pub(crate) fn approval_timeout(cx: &mut Context<'_>, raw: Option<&RawSafety>) -> Duration {
+    let given = raw.and_then(|raw| raw.approval_timeout.as_ref());
+    let place = KeyPath::root().key("safety").key("approval_timeout");
+    cx.timeout(given, &place).unwrap_or(APPROVAL_TIMEOUT)
 }
 
 /// What holds when the file says nothing. The words are whole statements, so that `impl Drop`
@@ -40,6 +51,7 @@ pub(crate) fn default_policy() -> PolicyPlan {
         max_file_bytes: 1024 * 1024,
         config_path: None,
         confirm_every_patch: false,
+        rules: Vec::new(),
     }
 }
 
@@ -53,10 +65,11 @@ pub(crate) fn limits(cx: &mut Context<'_>, raw: Option<&RawSafety>, roles: &Role
             ProblemKind::MissingKey,
             &place.key("max_cost_usd"),
             format!(
-                "`safety.max_cost_usd` cannot be kept: what the model of {} costs is not known",
+                "`safety.max_cost_usd` needs prices, but the prices of the model of {} are not \
+                 configured",
                 list(names.iter().map(String::as_str))
             ),
-            "give `input_price` and `output_price` there, in US dollars per million tokens",
+            "set `input_price` and `output_price` there, in US dollars per million tokens",
         );
     }
     Limits {
@@ -95,7 +108,92 @@ pub(crate) fn policy(
     policy.max_files = count(raw.max_files, policy.max_files);
     policy.max_changed_lines = count(raw.max_changed_lines, policy.max_changed_lines);
     policy.max_file_bytes = count(raw.max_file_bytes, policy.max_file_bytes);
+    let rules = raw.rules.iter().flatten().enumerate();
+    policy.rules = rules.map(|(i, raw)| rule(cx, raw, &place.key("rules").index(i))).collect();
     policy
+}
+
+fn rule(cx: &mut Context<'_>, raw: &RawRule, place: &KeyPath) -> PolicyRule {
+    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-');
+    if raw.id.is_empty() || !raw.id.chars().all(word) {
+        cx.report(
+            ProblemKind::InvalidValue,
+            &place.key("id"),
+            format!("{} is not a valid id for a rule", quoted(&raw.id)),
+            "use small letters, digits, `_` and `-`",
+        );
+    }
+    cx.filled(&raw.reason, &place.key("reason"));
+    for (name, expression) in [("adds", &raw.adds), ("removes", &raw.removes)] {
+        if let Some(expression) = expression
+            && let Err(error) = regex::Regex::new(expression)
+        {
+            cx.report(
+                ProblemKind::InvalidValue,
+                &place.key(name),
+                format!("{} is not a valid regular expression: {error}", quoted(expression)),
+                "",
+            );
+        }
+    }
+    let paths = raw.paths.clone().unwrap_or_default();
+    for (i, pattern) in paths.iter().enumerate() {
+        never_delete(cx, pattern, &place.key("paths").index(i));
+    }
+    let all = raw.paths.is_none() && raw.kinds.is_none() && raw.change.is_none();
+    if all && raw.adds.is_none() && raw.removes.is_none() {
+        cx.report(
+            ProblemKind::MissingKey,
+            place,
+            "the rule matches every change of every file".to_owned(),
+            "set `paths`, `kinds`, `change`, `adds` or `removes`; `require_approval` of an \
+             environment asks a person for every patch",
+        );
+    }
+    let position = |cx: &Context<'_>, place: &KeyPath| {
+        cx.document.map_or_else(RulePosition::default, |document| {
+            let position = document.position(place);
+            RulePosition { line: position.line, column: position.column }
+        })
+    };
+    let kinds = raw.kinds.iter().flatten().enumerate();
+    let examples = raw.examples.iter().flatten().enumerate();
+    PolicyRule {
+        id: raw.id.clone(),
+        decision: match raw.decision {
+            RawRuleDecision::NeedsHuman => Decision::NeedsHuman,
+            RawRuleDecision::Forbid => Decision::Forbid,
+        },
+        reason: raw.reason.clone(),
+        way_out: raw.way_out.clone(),
+        paths,
+        kinds: kinds
+            .map(|(i, name)| (name.clone(), position(cx, &place.key("kinds").index(i))))
+            .collect(),
+        changes: raw
+            .change
+            .iter()
+            .flatten()
+            .map(|change| match change {
+                RawRuleChange::New => RuleChange::New,
+                RawRuleChange::Edited => RuleChange::Edited,
+                RawRuleChange::Moved => RuleChange::Moved,
+                RawRuleChange::Deleted => RuleChange::Deleted,
+            })
+            .collect(),
+        adds: raw.adds.clone(),
+        removes: raw.removes.clone(),
+        examples: examples
+            .map(|(i, example)| RuleExample {
+                path: example.path.clone(),
+                before: example.before.clone(),
+                after: example.after.clone(),
+                matches: example.matches.unwrap_or(true),
+                position: position(cx, &place.key("examples").index(i)),
+            })
+            .collect(),
+        position: position(cx, place),
+    }
 }
 
 /// A pattern that git would understand.
@@ -107,8 +205,8 @@ fn never_delete(cx: &mut Context<'_>, pattern: &str, place: &KeyPath) {
         cx.report(
             ProblemKind::InvalidValue,
             place,
-            format!("{} is not a pattern: {}", quoted(pattern), error.kind()),
-            "patterns are written as in a .gitignore",
+            format!("{} is not a valid pattern: {}", quoted(pattern), error.kind()),
+            "patterns use the syntax of .gitignore",
         );
     }
 }

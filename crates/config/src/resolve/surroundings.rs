@@ -3,8 +3,8 @@
 use super::Context;
 use super::bare;
 use crate::document::KeyPath;
-use crate::plan::{AzurePlan, PullRequestPlan, PullRequestProvider, TelemetryPlan};
-use crate::raw::{RawAzure, RawPullRequest, RawPullRequestProvider, RawTelemetry};
+use crate::plan::{ApplyPolicy, AzurePlan, PullRequestPlan, PullRequestProvider, TelemetryPlan};
+use crate::raw::{RawApplyPolicy, RawAzure, RawPullRequest, RawPullRequestProvider, RawTelemetry};
 
 pub(crate) fn azure(cx: &mut Context<'_>, raw: Option<&RawAzure>) -> AzurePlan {
     let raw = raw.cloned().unwrap_or_default();
@@ -27,7 +27,7 @@ pub(crate) fn azure(cx: &mut Context<'_>, raw: Option<&RawAzure>) -> AzurePlan {
     }
 }
 
-pub(super) fn pull_request(
+pub(crate) fn pull_request(
     cx: &mut Context<'_>,
     raw: Option<&RawPullRequest>,
 ) -> Option<PullRequestPlan> {
@@ -36,6 +36,7 @@ pub(super) fn pull_request(
     let provider = raw.provider.map(|provider| match provider {
         RawPullRequestProvider::AzureDevops => PullRequestProvider::AzureDevops,
         RawPullRequestProvider::Github => PullRequestProvider::Github,
+        RawPullRequestProvider::Gitlab => PullRequestProvider::Gitlab,
     });
     let api_url = raw.api_url.as_ref().and_then(|text| {
         let place = place.key("api_url");
@@ -48,6 +49,10 @@ pub(super) fn pull_request(
         token_env: raw.token_env.clone(),
         api_url,
         draft: raw.draft.unwrap_or(false),
+        apply: match raw.apply {
+            Some(RawApplyPolicy::Always) => ApplyPolicy::Always,
+            Some(RawApplyPolicy::OnRequest) | None => ApplyPolicy::OnRequest,
+        },
     })
 }
 

@@ -36,7 +36,7 @@ pub(super) fn resolve(
         cx.report(
             ProblemKind::InvalidValue,
             &place.key("environments").index(nth),
-            format!("there is no environment {}", quoted(name)),
+            format!("unknown environment {}", quoted(name)),
             &help,
         );
     }
@@ -58,8 +58,8 @@ pub(super) fn resolve(
                 cx.report(
                     ProblemKind::MissingKey,
                     &place,
-                    "`tasks` names no hub".to_owned(),
-                    &format!("write `hub: https://…`, or set {URL_VARIABLE}"),
+                    "`tasks` has no hub".to_owned(),
+                    &format!("set `hub: https://…` or the variable {URL_VARIABLE}"),
                 );
                 None
             }

@@ -51,8 +51,8 @@ pub(super) fn resolve(
             section.cx.report(
                 ProblemKind::DuplicateName,
                 &place.index(i).key("name"),
-                format!("two flows are called {}", quoted(&flow.name)),
-                "a name must be unique",
+                format!("duplicate flow {}", quoted(&flow.name)),
+                "names must be unique",
             );
         }
         plans.push(section.flow(flow, &place.index(i)));
@@ -149,8 +149,8 @@ impl Section<'_, '_> {
             self.cx.report(
                 ProblemKind::InvalidValue,
                 place,
-                format!("{} is not a request", quoted(text)),
-                "write the method and the path: GET /login",
+                format!("{} is not a valid request", quoted(text)),
+                "use a method and a path: GET /login",
             );
             return None;
         };
@@ -158,7 +158,7 @@ impl Section<'_, '_> {
         if !METHODS.contains(&upper.as_str()) {
             let help = match nearest(method, METHODS.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("it can be {}", list(METHODS.iter().copied())),
+                None => format!("it must be {}", list(METHODS.iter().copied())),
             };
             self.cx.report(
                 ProblemKind::InvalidValue,
@@ -185,8 +185,8 @@ impl Section<'_, '_> {
                 self.cx.report(
                     ProblemKind::InvalidValue,
                     &at,
-                    format!("{} is not a header that HTTP can carry", quoted(name)),
-                    "a name is letters, digits and `-`; a value is one line",
+                    format!("{} is not a valid HTTP header", quoted(name)),
+                    "a name consists of letters, digits and `-`; a value is a single line",
                 );
             }
             headers.insert(name.clone(), value);

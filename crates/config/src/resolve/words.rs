@@ -22,7 +22,7 @@ pub(super) fn words(
                     ProblemKind::InvalidValue,
                     place,
                     format!("{} cannot be started: {error}", quoted(line)),
-                    "for a shell line, write [sh, -c, \"…\"]",
+                    "for a shell command line, use [sh, -c, \"…\"]",
                 );
                 None
             }

@@ -1,28 +1,31 @@
 //! Asking the author, the reviewer and a person.
 
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use serde_json::json;
 
 use super::gate_writes::InTheWay;
+use super::waits::no_waits;
 use super::{Draft, DriveError, Driver, Prepared};
 use crate::advice;
-use crate::approval::Approval;
+use crate::approval::HumanDecision;
 use crate::heal::{
-    AgentAnswer, AgentRun, Answered, Author, Brief, Explore, Opening, ReviewRequest, SentBack,
-    SentBackWhy,
+    AgentAnswer, AgentRun, Answered, Author, Brief, Explore, Opening, RecordedPatch, ReviewRequest,
+    SentBack, SentBackWhy, failure_evidence,
 };
 use crate::machine::{self, Event, Mode};
 use crate::stages::identity::{combined, of_answer};
 use greenloop_audit::Actor;
 use greenloop_evidence::Redactor;
 use greenloop_model::{
-    Attempt, AttemptOutcome, CommitId, Decision, Evaluation, Failure, Fingerprint, NoPatch,
-    RepoPath, ReviewVerdict, RunEvent, TreeId, Usage, error_chain,
+    ApprovalSubject, Attempt, AttemptOutcome, CommitId, Decision, Evaluation, Failure, Fingerprint,
+    NoPatch, NoPatchClass, RepoPath, Review, ReviewVerdict, RunEvent, TreeId, Usage, error_chain,
 };
 use greenloop_patch::{Answer, ParsedPatch, Refusal, ResolveOptions, parse_answer, resolve};
-use greenloop_policy::{Confirmation, Judgement, Subject, failure_text, is_about_every_patch};
-use greenloop_ports::{ModelError, ModelErrorKind};
+use greenloop_policy::{
+    Confirmation, Judgement, Scope, Subject, failure_text, is_about_every_patch,
+};
+use greenloop_ports::{ApprovalQuestion, ModelError, ModelErrorKind};
 
 /// How many commits back one that passed is sought.
 const GREEN_COMMITS: usize = 50;
@@ -40,21 +43,25 @@ impl Driver {
             Ok(author) => author,
             Err(error) => return Ok((model_failed(error, &self.run.redactor), Usage::default())),
         };
-        let Some(failure) = &self.case.failure else {
+        let Some(failure) = &self.context.failure else {
             return Ok((Event::Broke { reason: "no failure is at hand".into() }, Usage::default()));
         };
         if author.own_agent().is_some() {
             return self.ask_own_agent(iteration, again).await;
         }
-        let model = author.label_after(&self.case.attempts);
+        if let Some(recorded) = author.recorded() {
+            let recorded = recorded.clone();
+            return self.take_recorded(iteration, recorded);
+        }
+        let model = author.label_after(&self.context.attempts);
         self.events.send(RunEvent::AuthorAsked { iteration, model: model.clone() });
-        let conversation = self.case.conversation.take().filter(|_| again);
-        let sent_back = self.case.sent_back.take().filter(|_| again);
-        let prepared = self.case.prepared.take().filter(|prepared| {
+        let conversation = self.context.conversation.take().filter(|_| again);
+        let sent_back = self.context.sent_back.take().filter(|_| again);
+        let prepared = self.context.prepared.take().filter(|prepared| {
             !again
                 && prepared.failure == *failure
                 && prepared.tip == self.tip
-                && prepared.attempts == self.case.attempts.len()
+                && prepared.attempts == self.context.attempts.len()
         });
         let opening = match (conversation.zip(sent_back.as_ref()), prepared) {
             (Some((conversation, sent_back)), _) => Opening::SentBack(conversation, sent_back),
@@ -73,12 +80,17 @@ impl Driver {
             Explore::new(&self.run.gates, run, &self.run.env_remove, &self.cancel, sandbox, tokens)
         });
         let workspace = &self.run.workspace;
+        author.ask_before_waits(&self.waits());
         let asked = author.propose(&brief, workspace, &self.tip, opening, explore, &mut on_look);
         let answer = tokio::select! {
-            answer = asked => answer,
-            () = self.cancel.cancelled() => return Ok((Event::Cancelled, Usage::default())),
+            answer = asked => Some(answer),
+            () = self.cancel.cancelled() => None,
         };
+        author.ask_before_waits(&no_waits());
+        let exchanges = author.take_exchanges();
         let actor = Actor::Author(model);
+        self.keep_exchanges(iteration, &actor, exchanges)?;
+        let Some(answer) = answer else { return Ok((Event::Cancelled, Usage::default())) };
         match answer {
             // Never parsed: half a patch is not a patch. A model that is cut time and again is
             // as good as none.
@@ -88,7 +100,7 @@ impl Driver {
                 let refused =
                     self.refuse(iteration, &actor, String::new(), reason, identity, error.usage);
                 // There is no answer to send back: it is asked again, and told why.
-                self.case.sent_back = None;
+                self.context.sent_back = None;
                 refused
             }
             Err(error) => {
@@ -96,7 +108,7 @@ impl Driver {
                 Ok((model_failed(&error, &self.run.redactor), usage))
             }
             Ok(Answered { answer, usage, conversation }) => {
-                self.case.conversation = Some(conversation);
+                self.context.conversation = Some(conversation);
                 self.receive(iteration, &actor, answer, usage)
             }
         }
@@ -109,9 +121,9 @@ impl Driver {
         again: bool,
     ) -> Result<(Event, Usage), DriveError> {
         let broke = || Event::Broke { reason: "no failure or no agent is at hand".into() };
-        let sent_back = self.case.sent_back.take().filter(|_| again);
+        let sent_back = self.context.sent_back.take().filter(|_| again);
         let agent = self.run.author.as_ref().ok().and_then(Author::own_agent);
-        let (Some(agent), Some(failure)) = (agent, &self.case.failure) else {
+        let (Some(agent), Some(failure)) = (agent, &self.context.failure) else {
             return Ok((broke(), Usage::default()));
         };
         let model = agent.label();
@@ -127,6 +139,7 @@ impl Driver {
             run: self.run.header.run,
             log: &log.unwrap_or_else(|| folder.join("agent.log")),
             env_remove: &self.run.env_remove,
+            sandbox: self.run.sandbox.as_ref().filter(|sandbox| !sandbox.is_off()),
             cancel: &self.cancel,
         };
         let workspace = &self.run.workspace;
@@ -153,13 +166,37 @@ impl Driver {
         self.take_patch(iteration, &actor, diff, patch, &last_paragraph(&said), usage)
     }
 
+    /// Proposes the patch that an earlier run has made. There is no second one: why the first was
+    /// not taken is the reason for none.
+    fn take_recorded(
+        &mut self,
+        iteration: u32,
+        recorded: RecordedPatch,
+    ) -> Result<(Event, Usage), DriveError> {
+        let RecordedPatch { label, changes, reason } = recorded;
+        let actor = Actor::Author(label.clone());
+        self.events.send(RunEvent::AuthorAsked { iteration, model: label });
+        if !self.context.attempts.is_empty() {
+            let why = self.context.sent_back.take().map(|sent_back| sent_back.text);
+            let why = why.unwrap_or_else(|| "the command still fails with it".to_owned());
+            let no_patch = NoPatch {
+                class: NoPatchClass::NeedsHuman,
+                reason: format!("the bundle's patch is not accepted, and it has no other: {why}"),
+            };
+            return self.no_patch(iteration, &actor, &no_patch, Usage::default());
+        }
+        let patch = ParsedPatch::from_changes(changes);
+        let diff = String::from_utf8_lossy(&patch.to_unified_diff()).into_owned();
+        self.take_patch(iteration, &actor, diff, patch, &reason, Usage::default())
+    }
+
     fn brief<'a>(&'a self, failure: &'a Failure, iteration: u32) -> Brief<'a> {
         let limits = &self.state.spec().limits;
         Brief {
             failure,
             start: &self.run.header.commit,
             green: self.last_green(failure),
-            attempts: &self.case.attempts,
+            attempts: &self.context.attempts,
             assignment: self.run.assignment.as_ref().map(|assignment| assignment.text.as_str()),
             limits_text: advice::limits_text(&self.run.policy_plan, limits, iteration),
             title: &self.run.header.title,
@@ -177,16 +214,21 @@ impl Driver {
     }
 
     fn prepare(&self, iteration: u32) -> Option<Prepared> {
-        let author = self.run.author.as_ref().ok().filter(|it| it.own_agent().is_none())?;
-        let failure = self.case.failure.as_ref().filter(|failure| failure.class.heals())?;
-        if self.state.spec().mode != Mode::Heal || self.case.prepared.is_some() {
+        let author = self
+            .run
+            .author
+            .as_ref()
+            .ok()
+            .filter(|it| it.own_agent().is_none() && it.recorded().is_none())?;
+        let failure = self.context.failure.as_ref().filter(|failure| failure.class.heals())?;
+        if self.state.spec().mode != Mode::Heal || self.context.prepared.is_some() {
             return None;
         }
         let brief = self.brief(failure, iteration);
         Some(Prepared {
             failure: failure.clone(),
             tip: self.tip.clone(),
-            attempts: self.case.attempts.len(),
+            attempts: self.context.attempts.len(),
             conversation: author.begin(&brief, &self.run.workspace, &self.tip).ok()?,
         })
     }
@@ -315,7 +357,7 @@ impl Driver {
             }
         }
         let gates = self.run.gates.iter().map(|gate| gate.command.as_str());
-        let failure = self.case.failure.as_ref().map(failure_text);
+        let failure = self.context.failure.as_ref().map(failure_text);
         let subject = Subject::of_tree(&tree, gates);
         let subject = match &failure {
             Some(failure) => subject.repairing(failure),
@@ -354,13 +396,14 @@ impl Driver {
                 wants = Some(self.nobody_confirms(iteration, diff, evaluation)?);
             }
             Decision::Allow | Decision::NeedsHuman => {
-                self.case.draft = Some(Draft {
+                self.context.draft = Some(Draft {
                     patch,
                     diff,
                     reason,
                     evaluation,
                     facts,
                     scope,
+                    tree: resulting.clone(),
                     review: None,
                     confirmation: None,
                 });
@@ -379,7 +422,8 @@ impl Driver {
         evaluation: Evaluation,
     ) -> Result<machine::Confirmation, DriveError> {
         let request = advice::patch_request(&evaluation, iteration);
-        let avoidable = !is_about_every_patch(&evaluation);
+        let one_patch = self.run.author.as_ref().is_ok_and(|it| it.recorded().is_some());
+        let avoidable = !one_patch && !is_about_every_patch(&evaluation);
         self.note(
             &Actor::Machine,
             "human.missing",
@@ -389,7 +433,7 @@ impl Driver {
         let usage = Usage::default();
         self.events.send(RunEvent::PatchRefused { iteration, reason, usage });
         let why = SentBackWhy::WantsPerson;
-        self.case.sent_back = Some(SentBack { text: request.clone(), why });
+        self.context.sent_back = Some(SentBack { text: request.clone(), why });
         self.remember(iteration, diff, AttemptOutcome::WantsPerson { evaluation });
         Ok(machine::Confirmation { request, avoidable })
     }
@@ -419,14 +463,15 @@ impl Driver {
         let whole = identity != combined(&["cut"]);
         let told = whole.then(|| of_answer(&answer));
         let why = SentBackWhy::Refused;
-        self.case.sent_back = Some(SentBack { text: reason.clone(), why });
+        self.context.sent_back = Some(SentBack { text: reason.clone(), why });
         Ok((Event::Refused { reason, answer: told, refusal: Some(identity) }, usage))
     }
 
     pub(super) fn remember(&mut self, iteration: u32, diff: String, outcome: AttemptOutcome) {
-        let headline = self.case.failure.as_ref().map_or_else(String::new, |f| f.headline.clone());
+        let headline =
+            self.context.failure.as_ref().map_or_else(String::new, |f| f.headline.clone());
         let attempt = Attempt { iteration, headline, diff, outcome, times: 1 };
-        Attempt::add(&mut self.case.attempts, attempt);
+        Attempt::add(&mut self.context.attempts, attempt);
     }
 
     pub(super) async fn ask_reviewer(
@@ -437,7 +482,7 @@ impl Driver {
             Ok(reviewer) => reviewer,
             Err(error) => return Ok((model_failed(error, &self.run.redactor), Usage::default())),
         };
-        let (Some(draft), Some(failure)) = (&self.case.draft, &self.case.failure) else {
+        let (Some(draft), Some(failure)) = (&self.context.draft, &self.context.failure) else {
             return Ok((Event::Broke { reason: "no patch is at hand".into() }, Usage::default()));
         };
         self.events.send(RunEvent::ReviewerAsked { iteration, model: reviewer.label() });
@@ -447,11 +492,16 @@ impl Driver {
             policy_facts: &draft.facts,
             proposal_reason: &draft.reason,
         };
+        reviewer.ask_before_waits(self.waits());
         let asked = reviewer.review(&request, &self.run.workspace, &self.tip);
         let answer = tokio::select! {
-            answer = asked => answer,
-            () = self.cancel.cancelled() => return Ok((Event::Cancelled, Usage::default())),
+            answer = asked => Some(answer),
+            () = self.cancel.cancelled() => None,
         };
+        reviewer.ask_before_waits(no_waits());
+        let (actor, exchanges) = (Actor::Reviewer(reviewer.label()), reviewer.take_exchanges());
+        self.keep_exchanges(iteration, &actor, exchanges)?;
+        let Some(answer) = answer else { return Ok((Event::Cancelled, Usage::default())) };
         let (mut review, usage) = match answer {
             Ok(answer) => answer,
             Err(error) => {
@@ -479,12 +529,12 @@ impl Driver {
         let reason = review.reason.clone();
         match verdict {
             ReviewVerdict::Approve => {
-                if let Some(draft) = &mut self.case.draft {
+                if let Some(draft) = &mut self.context.draft {
                     draft.review = Some(review);
                 }
             }
             ReviewVerdict::Reject => {
-                if let Some(draft) = self.case.draft.take() {
+                if let Some(draft) = self.context.draft.take() {
                     self.remember(iteration, draft.diff, AttemptOutcome::Rejected { review });
                 }
             }
@@ -493,58 +543,92 @@ impl Driver {
     }
 
     pub(super) async fn ask_about_patch(&mut self, iteration: u32) -> Result<Event, DriveError> {
-        let Some(draft) = &self.case.draft else {
+        let Some(draft) = &self.context.draft else {
             return Ok(Event::Broke { reason: "no patch is at hand".into() });
         };
-        let request = advice::patch_request(&draft.evaluation, iteration);
+        let question = ApprovalQuestion {
+            subject: ApprovalSubject::Patch,
+            iteration,
+            commit: self.tip.clone(),
+            base: Some(self.state.tree().clone()),
+            tree: draft.tree.clone(),
+            policy: self.run.policy.digest(),
+            request: advice::patch_request(&draft.evaluation, iteration),
+            diff: draft.diff.clone(),
+            evidence: self.evidence_text(),
+            review: draft.review.as_ref().map_or_else(String::new, review_text),
+        };
+        let scope = draft.scope.clone();
         // The patch itself stands right above the question.
-        let happened = self.ask_person(iteration, request, "").await?;
-        if let (Event::HumanDecided { approved: Some(true), .. }, Some(draft)) =
-            (&happened, &mut self.case.draft)
+        let (happened, decision) = self.ask_person(question, "").await?;
+        if let (Some(decision), Some(draft)) =
+            (decision.filter(|decision| decision.approved), &mut self.context.draft)
         {
-            let scope = draft.scope.clone();
-            let now = SystemTime::now();
-            draft.confirmation =
-                self.run.approval.who().map(|who| Confirmation::new(who, scope, now));
+            // For an approval at the hub, its record says which trees and policy were approved.
+            let scope = match &decision.remote {
+                Some(remote) => Scope::new(&remote.base, &remote.tree, &remote.policy),
+                None => scope,
+            };
+            draft.confirmation = Some(Confirmation::new(decision.who, scope, SystemTime::now()));
         }
         Ok(happened)
     }
 
     pub(super) async fn ask_about_rollout(&mut self, iteration: u32) -> Result<Event, DriveError> {
-        let request = advice::rollout_request(&self.run.header, &self.tip);
-        let facts = match self.run.approval {
-            Approval::Ask { .. } => self.rollout_facts().await,
-            Approval::Nobody | Approval::Beforehand { .. } => String::new(),
+        let (facts, base, diff) = match self.run.approval.shows_facts() {
+            true => self.rollout_facts().await,
+            false => (String::new(), None, String::new()),
         };
-        self.ask_person(iteration, request, &facts).await
+        let question = ApprovalQuestion {
+            subject: ApprovalSubject::Rollout,
+            iteration,
+            commit: self.tip.clone(),
+            base,
+            tree: self.state.tree().clone(),
+            policy: self.run.policy.digest(),
+            request: advice::rollout_request(&self.run.header, &self.tip),
+            diff,
+            evidence: facts.clone(),
+            review: String::new(),
+        };
+        Ok(self.ask_person(question, &facts).await?.0)
     }
 
-    /// The commits that a rollout would bring, and their diff.
-    async fn rollout_facts(&self) -> String {
-        let Some((_, target)) = self.delivery() else { return String::new() };
+    /// The commits that a rollout would bring with their diff, shortened; the tree of what serves,
+    /// and the whole diff.
+    async fn rollout_facts(&self) -> (String, Option<TreeId>, String) {
+        let nothing = |text: String| (text, None, String::new());
+        let Some((_, target)) = self.delivery() else { return nothing(String::new()) };
         let serving = match target.status().await {
             Ok(status) => status.serving.map(|(release, _)| release),
             Err(error) => {
-                return self
-                    .redacted(&format!("what serves now is not known: {}", error_chain(&error)));
+                let why = format!("the serving release is unknown: {}", error_chain(&error));
+                return nothing(self.redacted(&why));
             }
         };
         let Some(serving) = serving else {
-            return "nothing is deployed there yet".to_owned();
+            return nothing("nothing is deployed there yet".to_owned());
         };
         let workspace = &self.run.workspace;
         let since = workspace.commits_since(&serving.commit, &self.tip, advice::COMMITS_ASKED);
         let diff = workspace.diff(&serving.commit, &self.tip).unwrap_or_default();
         let git = &self.run.header.invocation.git;
-        self.redacted(&advice::rollout_facts(&serving, &self.tip, since, &diff, git))
+        let facts = self.redacted(&advice::rollout_facts(&serving, &self.tip, since, &diff, git));
+        (facts, workspace.tree_id(&serving.commit).ok(), self.redacted(&diff))
+    }
+
+    /// What is known of the failure at hand, for a person.
+    pub(super) fn evidence_text(&self) -> String {
+        let text = self.context.failure.as_ref().map(failure_evidence);
+        self.redacted(&text.unwrap_or_default())
     }
 
     pub(super) async fn ask_person(
         &mut self,
-        iteration: u32,
-        request: String,
+        question: ApprovalQuestion,
         facts: &str,
-    ) -> Result<Event, DriveError> {
+    ) -> Result<(Event, Option<HumanDecision>), DriveError> {
+        let (iteration, request) = (question.iteration, question.request.clone());
         self.note(
             &Actor::Machine,
             "human.asked",
@@ -552,23 +636,48 @@ impl Driver {
                 "iteration": iteration, "request": request,
             }),
         )?;
-        let approved = tokio::select! {
-            approved = self.run.approval.decide(&request, facts) => approved,
-            () = self.cancel.cancelled() => return Ok(Event::Cancelled),
+        let asked = Instant::now();
+        let decision = tokio::select! {
+            decision = self.run.approval.decide(&question, facts, &self.events) => Some(decision),
+            () = self.cancel.cancelled() => None,
         };
-        if let (Some(approved), Some(who)) = (approved, self.run.approval.who()) {
-            let who = who.to_owned();
-            self.note(
-                &Actor::Human(who.clone()),
-                "human.decided",
-                json!({
-                    "iteration": iteration, "approved": approved, "request": request,
-                }),
-            )?;
-            self.events.send(RunEvent::HumanDecided { iteration, approved, who });
+        // What a person takes is not the run's time.
+        self.waited += asked.elapsed();
+        let Some(decision) = decision else {
+            self.run.approval.withdraw("the run was cancelled").await;
+            return Ok((Event::Cancelled, None));
+        };
+        if let Some(decision) = &decision {
+            let HumanDecision { approved, who, remote } = decision;
+            let mut data = json!({
+                "iteration": iteration, "approved": approved, "request": request,
+            });
+            let reason = self.redacted(decision.reason());
+            if let Some(remote) = remote {
+                data["reason"] = reason.clone().into();
+                data["approval"] = json!({
+                    "id": remote.id, "link": remote.link, "base_tree": remote.base,
+                    "tree": remote.tree, "policy": remote.policy,
+                });
+            }
+            let (approved, who) = (*approved, who.clone());
+            self.note(&Actor::Human(who.clone()), "human.decided", data)?;
+            self.events.send(RunEvent::HumanDecided { iteration, approved, who, reason });
         }
-        Ok(Event::HumanDecided { approved, request })
+        let approved = decision.as_ref().map(|decision| decision.approved);
+        Ok((Event::HumanDecided { approved, request }, decision))
     }
+}
+
+/// The reviewer's verdict, for a person.
+fn review_text(review: &Review) -> String {
+    let word = if review.verdict == ReviewVerdict::Approve { "approved" } else { "rejected" };
+    let mut text =
+        format!("{word} by {} ({} risk)\n{}", review.reviewer, review.risk.name(), review.reason);
+    if let Some(suggestion) = &review.suggestion {
+        text.push_str(&format!("\nsuggestion: {suggestion}"));
+    }
+    text
 }
 
 /// The last paragraph of what a program printed, at most this many characters of it.

@@ -50,19 +50,19 @@ impl Driver {
         let fix = self.place_fix(healed);
         let serving = self.serving().await;
         let restored = if healed { None } else { self.restored(serving.as_ref()) };
-        let branch = (!self.case.patches.is_empty()).then(|| run.branch());
+        let branch = (!self.context.patches.is_empty()).then(|| run.branch());
         let mut summary = RunSummary {
             stop: reason.clone(),
             iterations: self.state.iteration(),
-            patches: std::mem::take(&mut self.case.patches),
-            failure: if healed { None } else { self.case.failure.take().map(Box::new) },
+            patches: std::mem::take(&mut self.context.patches),
+            failure: if healed { None } else { self.context.failure.take().map(Box::new) },
             target: TargetAtEnd { serving, restored },
             branch,
             fix,
-            flaky: std::mem::take(&mut self.case.flaky),
-            proof: if healed { self.case.tests.take_proof() } else { None },
+            flaky: std::mem::take(&mut self.context.flaky),
+            proof: if healed { self.context.tests.take_proof() } else { None },
             usage: self.state.usage(),
-            models: std::mem::take(&mut self.case.models),
+            models: std::mem::take(&mut self.context.models),
             elapsed: self.before + self.began.elapsed(),
             next_steps: Vec::new(),
         };
@@ -70,10 +70,10 @@ impl Driver {
         if !healed && self.patch_changed_nothing_in_copy(&summary) {
             summary.next_steps.insert(0, advice::leave_copy(&self.run.header));
         }
-        let flaky = self.case.tests.take_flaky();
+        let flaky = self.context.tests.take_flaky();
         self.run.passed_before.add_flaky(flaky);
         if let Err(error) = self.run.passed_before.save() {
-            tracing::warn!(%error, "the gates that passed could not be remembered");
+            tracing::warn!(%error, "could not save which gates passed");
         }
         let data = json!({
             "outcome": stop_word(&reason),
@@ -93,7 +93,7 @@ impl Driver {
     /// Whether the run worked on a copy, and the failure it ends with is the one that its last
     /// patch was made for: what was tested may lie at the original's path.
     fn patch_changed_nothing_in_copy(&self, summary: &RunSummary) -> bool {
-        let before = self.case.previous.as_ref().map(|failure| &failure.fingerprint);
+        let before = self.context.previous.as_ref().map(|failure| &failure.fingerprint);
         let now = summary.failure.as_ref().map(|failure| &failure.fingerprint);
         self.works_on_copy() && now.is_some() && before == now
     }
@@ -127,13 +127,13 @@ impl Driver {
                 }) {
                     Ok(true) => {}
                     Ok(false) => warn(format!(
-                        "HEAD is no longer at {}: the files of the work tree were left as they \
-                         are, patches included",
+                        "HEAD is no longer at {}: the files of the work tree, including patches, \
+                         were not changed",
                         base.short()
                     )),
                     Err(error) => {
                         let why = error_chain(&error);
-                        warn(format!("the work tree could not be put back as it was: {why}"));
+                        warn(format!("could not restore the work tree: {why}"));
                     }
                 }
                 FixPlace::Branch
@@ -170,8 +170,8 @@ impl Driver {
     /// What the target runs, asked of it now.
     async fn serving(&self) -> Option<RunningNow> {
         let (_, target) = self.delivery()?;
-        if self.case.restored == Some(Restoration::Unconfirmed) {
-            let why = "the target did not answer in the time that was left".to_owned();
+        if self.context.restored == Some(Restoration::Unconfirmed) {
+            let why = "the target did not answer in the remaining time".to_owned();
             return Some(RunningNow::Unknown { why });
         }
         let hurried = self.cancelled || self.cancel.is_cancelled();
@@ -188,7 +188,7 @@ impl Driver {
             Err(_elapsed) => {
                 let seconds = patience.as_secs_f64();
                 let kind = target.kind().name();
-                let why = format!("the {kind} target gave no answer within {seconds:.1} s");
+                let why = format!("the {kind} target did not answer within {seconds:.1} s");
                 RunningNow::Unknown { why }
             }
         })
@@ -197,7 +197,7 @@ impl Driver {
     /// What became of the release that failed. Of a restore by a process that has died since, the
     /// log knows only that it succeeded.
     fn restored(&self, serving: Option<&RunningNow>) -> Option<Restoration> {
-        self.case.restored.or_else(|| match (self.state.restored()?, serving?) {
+        self.context.restored.or_else(|| match (self.state.restored()?, serving?) {
             (false, _) => Some(Restoration::Nothing),
             (true, RunningNow::Release { release, .. }) => {
                 Some(Restoration::Restored { release: *release, serving_after: None })
@@ -208,5 +208,5 @@ impl Driver {
 }
 
 fn without_undo(error: &WorkspaceError) -> String {
-    format!("the fix is in the work tree, but --undo cannot take it back: {}", error_chain(error))
+    format!("the fix is in the work tree, but --undo cannot remove it: {}", error_chain(error))
 }

@@ -20,6 +20,11 @@ pub(super) struct GatesRan {
 }
 
 impl GatesRan {
+    /// Whether a file of that time was written while they ran.
+    pub(super) fn spans(self, time: SystemTime) -> bool {
+        time >= self.from && time <= self.to
+    }
+
     fn holds(self, time: SystemTime) -> bool {
         time + CLOCK_TICK >= self.from && time <= self.to
     }
@@ -58,13 +63,13 @@ impl Driver {
             let kept = workspace.restore_files(&theirs, &self.tip)?;
             let names: Vec<String> = theirs.iter().map(ToString::to_string).collect();
             let mut text = format!(
-                "{} changed while the gates ran, and had to be as in commit {} again for a patch",
+                "{} changed while the gates ran, and was reset to commit {} to apply a patch",
                 names.join(", "),
                 self.tip.short()
             );
             if !self.works_on_copy() && !kept.is_empty() {
                 let git = &self.run.header.invocation.git;
-                text.push_str(&format!("; {git} show {} has what was there", kept.join(" ")));
+                text.push_str(&format!("; the previous content: {git} show {}", kept.join(" ")));
             }
             self.events.send(RunEvent::Notice(Notice::Info(self.redacted(&text))));
         }
@@ -77,7 +82,7 @@ impl Driver {
         let file = self.run.workspace.root().join(path.to_os_path());
         self.works_on_copy()
             || match file.symlink_metadata().and_then(|found| found.modified()) {
-                Ok(time) => self.case.gates_ran.iter().any(|ran| ran.holds(time)),
+                Ok(time) => self.context.gates_ran.iter().any(|ran| ran.holds(time)),
                 Err(error) => error.kind() == std::io::ErrorKind::NotFound,
             }
     }

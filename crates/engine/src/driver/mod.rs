@@ -17,13 +17,16 @@
 mod agents;
 mod assignment;
 mod end;
+mod exchanges;
 mod gate_writes;
+mod meddling;
 mod patch;
 mod prove;
 mod rerun;
 mod stages;
 mod strayed;
 mod tasks;
+mod waits;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -44,7 +47,7 @@ use greenloop_evidence::Redactor;
 use greenloop_exec::sandbox::{Level, Sandbox};
 use greenloop_model::{
     Attempt, CommitId, Evaluation, EventSink, Failure, ImageRef, ModelUsage, Notice, ReleaseId,
-    Restoration, Review, RunEvent, RunHeader, StopReason, SummaryPatch, Usage, error_chain,
+    Restoration, Review, RunEvent, RunHeader, StopReason, SummaryPatch, TreeId, Usage, error_chain,
 };
 use greenloop_patch::ParsedPatch;
 use greenloop_policy::{Confirmation, Policy, Scope};
@@ -181,6 +184,8 @@ struct Draft {
     facts: String,
     /// What the evaluation, and a person's yes, are about.
     scope: Scope,
+    /// That it leads to.
+    tree: TreeId,
     review: Option<Review>,
     confirmation: Option<Confirmation>,
 }
@@ -240,8 +245,10 @@ struct Driver {
     cancelled_at: Option<tokio::time::Instant>,
     began: Instant,
     before: Duration,
+    /// How long people took for their decisions.
+    waited: Duration,
     state: State,
-    case: RunContext,
+    context: RunContext,
     tip: CommitId,
 }
 
@@ -254,7 +261,7 @@ pub async fn drive(
     continuation: Option<Continuation>,
 ) -> Result<Ended, DriveError> {
     let tip = run.workspace.tip(run.header.run)?.unwrap_or_else(|| run.header.commit.clone());
-    let (state, case, first) = match continuation {
+    let (state, context, first) = match continuation {
         None => (State::new(run.spec.clone()), RunContext::default(), Event::Started),
         Some(Continuation { state, attempts, patches }) => {
             let first = Event::Resumed { attended: Some(run.spec.attended) };
@@ -271,8 +278,9 @@ pub async fn drive(
         cancelled_at: None,
         began: Instant::now(),
         before,
+        waited: Duration::ZERO,
         state,
-        case,
+        context,
         tip,
     };
     driver.events.send(RunEvent::Started(Box::new(driver.run.header.clone())));
@@ -309,7 +317,7 @@ impl Driver {
             "greenloop": env!("CARGO_PKG_VERSION"),
             "course": write_run_spec(&self.run.spec)?,
         });
-        self.audit.append(&Actor::Machine, "run.started", data)?;
+        self.audit.append_with_next(&Actor::Machine, "run.started", data)?;
         Ok(())
     }
 
@@ -319,7 +327,7 @@ impl Driver {
         let (level, missing) = (sandbox.level(), sandbox.missing());
         let reasons = sandbox.probe().map(|probe| probe.reasons()).unwrap_or_default();
         let notice = match level {
-            Level::A | Level::B => {
+            Level::A | Level::B | Level::C => {
                 let mut text = format!("sandbox: level {level} ({})", level.parts());
                 if level < Level::A {
                     let why = reasons.iter().chain(&missing).cloned().collect::<Vec<_>>();
@@ -346,7 +354,7 @@ impl Driver {
             "missing": missing,
             "reasons": reasons,
         });
-        self.audit.append(&Actor::Machine, "sandbox", data)?;
+        self.audit.append_with_next(&Actor::Machine, "sandbox", data)?;
         self.events.send(RunEvent::Notice(notice));
         Ok(())
     }
@@ -355,8 +363,10 @@ impl Driver {
         let mut what = first;
         let mut spent = Usage::default();
         loop {
-            let input = Input { at: self.before + self.began.elapsed(), spent, what };
-            self.audit.append(&Actor::Machine, "input", write_input(&input)?)?;
+            let worked = self.began.elapsed().saturating_sub(self.waited);
+            let input = Input { at: self.before + worked, spent, what };
+            // On the disk with the intent, before anything is done about it.
+            self.audit.append_with_next(&Actor::Machine, "input", write_input(&input)?)?;
             if input.what == Event::Cancelled {
                 // Consumed: what follows a cancel (a restore) must not be cancelled by it.
                 self.cancel = CancellationToken::new();
@@ -376,16 +386,16 @@ impl Driver {
                 Effect::Restore => (self.restore().await, Usage::default()),
                 Effect::AskAuthor { iteration, again } => {
                     let author = self.run.author.as_ref().ok();
-                    let model = author.map(|author| author.label_after(&self.case.attempts));
+                    let model = author.map(|author| author.label_after(&self.context.attempts));
                     let (what, spent) = self.ask_author(iteration, again).await?;
-                    ModelUsage::add(&mut self.case.models, model.unwrap_or_default(), spent);
+                    ModelUsage::add(&mut self.context.models, model.unwrap_or_default(), spent);
                     (what, spent)
                 }
                 Effect::AskReviewer { iteration } => {
                     let reviewer = self.run.reviewer.as_ref().ok();
                     let model = reviewer.map(Reviewer::label);
                     let (what, spent) = self.ask_reviewer(iteration).await?;
-                    ModelUsage::add(&mut self.case.models, model.unwrap_or_default(), spent);
+                    ModelUsage::add(&mut self.context.models, model.unwrap_or_default(), spent);
                     (what, spent)
                 }
                 Effect::AskHumanForPatch { iteration } => {

@@ -19,7 +19,7 @@ impl Driver {
     }
 
     pub(super) fn apply(&mut self, iteration: u32) -> Result<Event, DriveError> {
-        let Some(draft) = self.case.draft.take() else {
+        let Some(draft) = self.context.draft.take() else {
             return Ok(Event::Broke { reason: "no patch is at hand".into() });
         };
         let Some(review) = draft.review else {
@@ -33,7 +33,8 @@ impl Driver {
             Ok(cleared) => cleared,
             Err(error) => return Ok(Event::Broke { reason: error.to_string() }),
         };
-        let failure = self.case.failure.as_ref().map_or_else(String::new, |f| f.headline.clone());
+        let failure =
+            self.context.failure.as_ref().map_or_else(String::new, |f| f.headline.clone());
         let message =
             advice::commit_message(&self.run.header, iteration, &failure, &draft.reason, &review);
         let run = self.run.header.run;
@@ -48,7 +49,7 @@ impl Driver {
                 "tree": prepared.tree().to_string(),
             }),
         )?;
-        if self.case.patches.is_empty() && self.run.workspace.tip(run)?.is_none() {
+        if self.context.patches.is_empty() && self.run.workspace.tip(run)?.is_none() {
             self.run.workspace.start_branch(run, &self.run.header.commit)?;
         }
         let applied = self.run.workspace.publish(run, &prepared)?;
@@ -67,7 +68,7 @@ impl Driver {
             draft.diff.clone(),
             AttemptOutcome::Applied { next_failure: None },
         );
-        self.case.patches.push(SummaryPatch {
+        self.context.patches.push(SummaryPatch {
             iteration,
             failure,
             reason: draft.reason,
@@ -76,9 +77,9 @@ impl Driver {
             commit: self.tip.clone(),
             confirmed_by,
         });
-        self.case.previous = self.case.failure.take();
-        self.case.sent_back = None;
-        self.case.tests.tree_changed();
+        self.context.previous = self.context.failure.take();
+        self.context.sent_back = None;
+        self.context.tests.tree_changed();
         Ok(Event::Applied { tree: prepared.tree().clone() })
     }
 }

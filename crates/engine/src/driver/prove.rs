@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::json;
 
 use super::gate_writes::GatesRan;
+use super::meddling::{Meddling, Written};
 use super::{DriveError, Driver};
 use crate::judges::{Judged, judging, only_comments, tampering};
 use crate::machine::{Event, Mode};
@@ -24,9 +25,11 @@ use greenloop_evidence::{
     Comparison, Knowledge, Outcome, Source, TestReader, TestRun, is_diagnostic,
 };
 use greenloop_model::{
-    CommitId, EventSink, Evidence, Failure, FailureClass, FileChange, GateProof, GateResult,
-    GateStatus, Notice, Proof, ProofBasis, RepoPath, RunEvent, Stage, StageOutcome, TestCounts,
+    ApprovalSubject, CommitId, EventSink, Evidence, Failure, FailureClass, FileChange, GateProof,
+    GateResult, GateStatus, Notice, Proof, ProofBasis, RepoPath, RunEvent, Stage, StageOutcome,
+    TestCounts,
 };
+use greenloop_ports::ApprovalQuestion;
 
 /// Names of tests in one audit record, for each outcome.
 const MOST_RECORDED: usize = 400;
@@ -52,6 +55,10 @@ pub(super) struct Tests {
     now: GateTests,
     /// What failed and passed on one tree, in this run.
     flaky: BTreeSet<String>,
+    /// Judging files that the gates wrote.
+    pub(super) meddling: Meddling,
+    /// Tests that have failed on the tree at hand, whatever they did later.
+    failed_now: BTreeSet<String>,
     proof: Option<Proof>,
     /// What a person is asked about.
     doubt: Option<Doubt>,
@@ -109,6 +116,8 @@ impl Tests {
     /// A new tree is at hand.
     pub(super) fn tree_changed(&mut self) {
         self.now.clear();
+        self.meddling.tree_changed();
+        self.failed_now.clear();
         self.proof = None;
         self.doubt = None;
     }
@@ -132,14 +141,16 @@ impl Driver {
                 self.note_run(iteration, gate, run, "tree")?;
             }
         }
-        let before_patches = self.case.patches.is_empty();
-        let tests = &mut self.case.tests;
+        let before_patches = self.context.patches.is_empty();
+        let tests = &mut self.context.tests;
         for (gate, run) in ran {
             if let Some(earlier) = tests.now.get(&gate) {
                 tests.flaky.extend(earlier.flipped(&run).map(str::to_owned));
             }
             if before_patches {
                 tests.base.insert(gate.clone(), run.clone());
+            } else {
+                tests.failed_now.extend(run.named(Outcome::Failed).map(str::to_owned));
             }
             tests.now.insert(gate, run);
         }
@@ -162,8 +173,8 @@ impl Driver {
 
     /// The failure that the first patch is for.
     pub(super) fn note_first_failure(&mut self, failure: &Failure) {
-        if self.case.patches.is_empty() {
-            self.case.tests.failure = Some(failure.clone());
+        if self.context.patches.is_empty() {
+            self.context.tests.failure = Some(failure.clone());
         }
     }
 
@@ -197,19 +208,19 @@ impl Driver {
     /// Called once all gates pass.
     pub(super) async fn prove(&mut self, iteration: u32) -> Result<Option<Event>, DriveError> {
         let heals = self.state.spec().mode == Mode::Heal;
-        if self.case.patches.is_empty() || !heals {
+        if self.context.patches.is_empty() || !heals {
             return Ok(None);
         }
         let began = Instant::now();
         self.recall_base();
-        let base = self.case.tests.base_commit.clone();
-        let base = base.unwrap_or_else(|| self.run.header.commit.clone());
+        let base = self.base_commit();
         let workspace = self.run.workspace.clone();
         let changes = workspace.changes(&base, &self.tip)?;
         let assigned = self.run.assignment.is_some();
         if assigned && !self.run_on_base(iteration, &base, &changes).await? {
             return Ok(Some(Event::Cancelled));
         }
+        self.note_meddling(iteration).await?;
         let judged = judging(&changes, &self.run.gates, &workspace.tree_at(&base)?);
         let judged: Vec<Judged> =
             judged.into_iter().filter(|judged| !self.is_subject(&judged.path)).collect();
@@ -220,6 +231,15 @@ impl Driver {
         let mut proof =
             Proof { gates: Vec::new(), judged_without: Vec::new(), passes: 1, accepted_by: None };
         let mut complaints = Vec::new();
+        let meddled = self.context.tests.meddling.found();
+        if !meddled.is_empty() {
+            let names: Vec<String> = meddled.iter().map(ToString::to_string).collect();
+            complaints.push(format!(
+                "while the gates ran, tests or files that gates depend on were written, and not before \
+                 the patches: {}; what passed is not what the commit has",
+                names.join(", ")
+            ));
+        }
         let paths: Vec<String> =
             judged.iter().map(|judged| format!("{} ({})", judged.path, judged.what)).collect();
         match &verdict {
@@ -254,7 +274,9 @@ impl Driver {
             .filter(|change| judged.iter().all(|judged| judged.path != change.path))
             .cloned()
             .collect();
-        complaints.extend(tampering(&product, named && !proof.gates.is_empty()));
+        // `go test` says of a package that passes no more than that its program ended with success.
+        let go = product.iter().any(|change| change.path.to_string_lossy().ends_with(".go"));
+        complaints.extend(tampering(&product, named && !go && !proof.gates.is_empty()));
         if complaints.is_empty() && !assigned {
             match self.pass_again(iteration, &changes).await? {
                 Some((passes, complaint)) => {
@@ -270,12 +292,18 @@ impl Driver {
         self.note_proof(iteration, &proof, &complaints)?;
         if complaints.is_empty() {
             // Where another stage failed, its own checks are what it is judged by.
-            self.case.tests.proof = Some(proof).filter(|proof| !proof.gates.is_empty());
+            self.context.tests.proof = Some(proof).filter(|proof| !proof.gates.is_empty());
             return Ok(None);
         }
         let person = self.state.spec().attended
             && matches!(verdict, BaseVerdict::Failed { .. } | BaseVerdict::OnlyJudges);
         self.doubt(iteration, began, proof, complaints, &verdict, person).map(Some)
+    }
+
+    /// The commit before the patches.
+    pub(super) fn base_commit(&self) -> CommitId {
+        let known = self.context.tests.base_commit.as_ref();
+        known.unwrap_or(&self.run.header.commit).clone()
     }
 
     /// It is not what judges there: a lint or a compiler complains of the very file, or the task
@@ -285,7 +313,7 @@ impl Driver {
         if let Some(assignment) = &self.run.assignment {
             return assignment.files.iter().any(|file| file.trim_start_matches("./") == path_text);
         }
-        let tests = &self.case.tests;
+        let tests = &self.context.tests;
         let counted = |runs: &GateTests| {
             tests
                 .failed
@@ -329,12 +357,14 @@ impl Driver {
         }
         let names: Vec<String> = paths.iter().map(ToString::to_string).collect();
         self.events.send(RunEvent::Notice(Notice::Info(format!(
-            "the patches change what the gates judge by ({}): they run once more with that as it \
-             was",
+            "the patches change what the gates judge by ({}): the gates run again with those \
+             files as before",
             names.join(", ")
         ))));
         let gates = self.run.gates.clone();
-        let (outcome, tests) = self.run_gates_with(iteration, &gates, &commit, &paths).await?;
+        let (outcome, tests, wrote) =
+            self.run_gates_with(iteration, &gates, &commit, &paths).await?;
+        self.context.tests.meddling.add(wrote);
         Ok(match outcome {
             StageOutcome::Passed { .. } => Some(BaseVerdict::Passed(tests)),
             StageOutcome::Failed { failure, gates } => {
@@ -348,13 +378,14 @@ impl Driver {
     }
 
     /// Runs gates with these paths of the work tree as `commit` has them, and puts the tip's back.
-    async fn run_gates_with(
+    /// Returns, as well, the judging files that the gates wrote.
+    pub(super) async fn run_gates_with(
         &mut self,
         iteration: u32,
         gates: &[GatePlan],
         commit: &CommitId,
         paths: &[RepoPath],
-    ) -> Result<(StageOutcome, GateTests), DriveError> {
+    ) -> Result<(StageOutcome, GateTests, Written), DriveError> {
         let names: Vec<String> = paths.iter().map(ToString::to_string).collect();
         self.note(
             &Actor::Machine,
@@ -370,7 +401,9 @@ impl Driver {
             let context = StageContext { events: &silent, ..self.context(iteration) };
             run_gates_counted(gates, &[], &context).await
         };
-        self.case.gates_ran.push(GatesRan { from, to: SystemTime::now() });
+        let ran = GatesRan { from, to: SystemTime::now() };
+        self.context.gates_ran.push(ran);
+        let written = self.written_by_gates(commit, &[ran])?;
         another_second(workspace.root(), paths).await;
         workspace.write_paths(paths, &self.tip)?;
         let passed = matches!(outcome, StageOutcome::Passed { .. });
@@ -384,7 +417,7 @@ impl Driver {
                 self.note_run(iteration, gate, run, "base")?;
             }
         }
-        Ok((outcome, tests))
+        Ok((outcome, tests, written))
     }
 
     /// For a task: which tests its commit had. The gates have not run there, as nothing had failed;
@@ -395,10 +428,10 @@ impl Driver {
         base: &CommitId,
         changes: &[FileChange],
     ) -> Result<bool, DriveError> {
-        if !self.case.tests.base.is_empty() {
+        if !self.context.tests.base.is_empty() {
             return Ok(true);
         }
-        let now = &self.case.tests.now;
+        let now = &self.context.tests.now;
         let counts = |gate: &&GatePlan| {
             gate.required
                 && now.get(&gate.name).is_some_and(|run| run.knowledge() > Knowledge::Nothing)
@@ -412,16 +445,16 @@ impl Driver {
             base.short()
         ))));
         let paths: Vec<RepoPath> = changes.iter().map(|change| change.path.clone()).collect();
-        let (outcome, tests) = self.run_gates_with(iteration, &gates, base, &paths).await?;
+        let (outcome, tests, _) = self.run_gates_with(iteration, &gates, base, &paths).await?;
         let gates = match outcome {
             StageOutcome::Cancelled => return Ok(false),
             StageOutcome::Passed { gates } | StageOutcome::Failed { gates, .. } => gates,
             StageOutcome::Declined { .. } => Vec::new(),
         };
         let failed = gates.iter().filter(|gate| matches!(gate.status, GateStatus::Failed(_)));
-        self.case.tests.failed.extend(failed.map(|gate| gate.name.clone()));
-        self.case.tests.base = tests;
-        self.case.tests.base_commit = Some(base.clone());
+        self.context.tests.failed.extend(failed.map(|gate| gate.name.clone()));
+        self.context.tests.base = tests;
+        self.context.tests.base_commit = Some(base.clone());
         Ok(true)
     }
 
@@ -432,7 +465,7 @@ impl Driver {
         proof: &mut Proof,
         complaints: &mut Vec<String>,
     ) {
-        let tests = &self.case.tests;
+        let tests = &self.context.tests;
         let nothing = TestRun::default();
         for gate in self.run.gates.iter().filter(|gate| gate.required) {
             let Some(now) = tests.now.get(&gate.name) else { continue };
@@ -452,9 +485,20 @@ impl Driver {
                 } else {
                     let said = judged.complaints(MOST_NAMED).into_iter();
                     complaints.extend(said.map(|line| {
-                        format!("gate {}, with what judges as it was: {line}", gate.name)
+                        format!("gate {}, with those files as before: {line}", gate.name)
                     }));
                 }
+            }
+            let fixed =
+                before.named(Outcome::Failed).filter(|test| tests.failed_now.contains(*test));
+            let chance: Vec<&str> = fixed.take(MOST_NAMED).collect();
+            if !chance.is_empty() {
+                complaints.push(format!(
+                    "gate {}: on the patched tree it failed before it passed, so it is not \
+                     repaired: {}",
+                    gate.name,
+                    chance.join(", ")
+                ));
             }
             let said = found.complaints(MOST_NAMED);
             complaints.extend(said.iter().map(|line| format!("gate {}: {line}", gate.name)));
@@ -488,7 +532,7 @@ impl Driver {
                        passes now is flaky, and not repaired";
             return Ok(Some((1, Some(why.to_owned()))));
         }
-        let tests = &self.case.tests;
+        let tests = &self.context.tests;
         let suspect = tests.failure.as_ref().is_some_and(|failure| {
             failure.flaky_suspect
                 || self.run.passed_before.is_known_flaky(&failure.evidence.failing_tests)
@@ -497,7 +541,7 @@ impl Driver {
             return Ok(Some((1, None)));
         }
         self.events.send(RunEvent::Notice(Notice::Info(format!(
-            "what failed may be flaky: the gates run {PASSES} times on the patched tree"
+            "the failure may be flaky: the gates run {PASSES} times on the patched tree"
         ))));
         let silent = EventSink::null();
         for pass in 2..=PASSES {
@@ -506,7 +550,7 @@ impl Driver {
                 let context = StageContext { events: &silent, ..self.context(iteration) };
                 run_gates_counted(&self.run.gates, &[], &context).await.0
             };
-            self.case.gates_ran.push(GatesRan { from, to: SystemTime::now() });
+            self.context.gates_ran.push(GatesRan { from, to: SystemTime::now() });
             match outcome {
                 StageOutcome::Passed { .. } => {}
                 StageOutcome::Cancelled => return Ok(None),
@@ -525,7 +569,7 @@ impl Driver {
 
     /// Whether a gate that failed before the first patch ran tests.
     fn counted_before(&self) -> bool {
-        let tests = &self.case.tests;
+        let tests = &self.context.tests;
         let ran = |gate: &String| tests.base.get(gate);
         tests.failed.iter().filter_map(ran).any(|run| run.counts().ran() > 0)
     }
@@ -588,7 +632,7 @@ impl Driver {
         verdict: &BaseVerdict,
         person: bool,
     ) -> Result<Event, DriveError> {
-        let gate = self.case.tests.failed.first().cloned();
+        let gate = self.context.tests.failed.first().cloned();
         let gate = gate.or_else(|| self.run.gates.first().map(|gate| gate.name.clone()));
         let gate = gate.unwrap_or_default();
         let first = complaints.first().cloned().unwrap_or_default();
@@ -596,7 +640,7 @@ impl Driver {
         let mut parts = vec!["proof"];
         parts.extend(complaints.iter().map(String::as_str));
         let mut evidence = self
-            .case
+            .context
             .tests
             .failure
             .as_ref()
@@ -622,34 +666,53 @@ impl Driver {
         };
         let symptom = super::stages::symptom_of(&failure);
         self.failed(iteration, failure, began.elapsed())?;
-        let mut request = "accept the patches, although what ran speaks against them?".to_owned();
+        let mut request =
+            "accept the patches, although the test results speak against them?".to_owned();
         for complaint in &complaints {
             request.push_str(&format!("\n  {complaint}"));
         }
-        let facts = self.redacted(&side_by_side(&self.case.tests, verdict));
+        let facts = self.redacted(&side_by_side(&self.context.tests, verdict));
         if let Some(gate) = proof.gates.first_mut() {
             gate.complaints = complaints;
         }
-        self.case.tests.doubt = Some(Doubt { request: request.clone(), facts, proof });
+        self.context.tests.doubt = Some(Doubt { request: request.clone(), facts, proof });
         Ok(Event::Doubted { symptom, request, person })
     }
 
     /// Asks a person about the doubt at hand.
     pub(super) async fn ask_about_doubt(&mut self, iteration: u32) -> Result<Event, DriveError> {
-        let Some(Doubt { request, facts, mut proof }) = self.case.tests.doubt.take() else {
-            return Ok(Event::Broke { reason: "nothing is in doubt".into() });
+        let Some(Doubt { request, facts, mut proof }) = self.context.tests.doubt.take() else {
+            return Ok(Event::Broke { reason: "nothing to decide".into() });
         };
-        let happened = self.ask_person(iteration, request, &facts).await?;
-        if let Event::HumanDecided { approved: Some(true), .. } = &happened {
-            proof.accepted_by = self.run.approval.who().map(str::to_owned);
-            self.case.tests.proof = Some(proof);
+        let base = self.run.header.commit.clone();
+        let diff = match self.run.approval.shows_facts() {
+            true => self.run.workspace.diff(&base, &self.tip).unwrap_or_default(),
+            false => String::new(),
+        };
+        let reviews = self.context.patches.iter().map(|patch| patch.review.reason.as_str());
+        let question = ApprovalQuestion {
+            subject: ApprovalSubject::Proof,
+            iteration,
+            commit: self.tip.clone(),
+            base: self.run.workspace.tree_id(&base).ok(),
+            tree: self.state.tree().clone(),
+            policy: self.run.policy.digest(),
+            request,
+            diff: self.redacted(&diff),
+            evidence: facts.clone(),
+            review: reviews.collect::<Vec<_>>().join("\n"),
+        };
+        let (happened, decision) = self.ask_person(question, &facts).await?;
+        if let Some(decision) = decision.filter(|decision| decision.approved) {
+            proof.accepted_by = Some(decision.who);
+            self.context.tests.proof = Some(proof);
         }
         Ok(happened)
     }
 
     /// What ran before the first patch, from the logs of a process that has died since.
     fn recall_base(&mut self) {
-        if !self.case.tests.base.is_empty() {
+        if !self.context.tests.base.is_empty() {
             return;
         }
         for gate in &self.run.gates {
@@ -658,9 +721,9 @@ impl Driver {
             if let Some(run) = log.last().and_then(|path| read_log(path)) {
                 // Which gates failed is not known any more: those whose tests all passed did not.
                 if run.counts().failed > 0 || run.knowledge() == Knowledge::Nothing {
-                    self.case.tests.failed.insert(gate.name.clone());
+                    self.context.tests.failed.insert(gate.name.clone());
                 }
-                self.case.tests.base.insert(gate.name.clone(), run);
+                self.context.tests.base.insert(gate.name.clone(), run);
             }
         }
     }

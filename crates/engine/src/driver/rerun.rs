@@ -70,15 +70,15 @@ impl Driver {
 
     fn narrowed(&self, plan: &GatePlan) -> Option<Narrowed> {
         // The names in reports are not those that a runner takes.
-        let run = self.case.tests.ran_now(&plan.name).filter(|_| plan.reports.is_empty())?;
+        let run = self.context.tests.ran_now(&plan.name).filter(|_| plan.reports.is_empty())?;
         narrowed(&plan.command, run)
     }
 
     /// Runs the gates that failed, and those that waited for them, once more on the same tree. The
     /// brief for the author is written meanwhile.
     pub(super) async fn rerun_gates(&mut self, iteration: u32) -> Result<Again, DriveError> {
-        let names = self.case.unfinished_gates.clone();
-        let failed = self.case.failed_gates.clone();
+        let names = self.context.unfinished_gates.clone();
+        let failed = self.context.failed_gates.clone();
         let mut plans: Vec<GatePlan> =
             self.run.gates.iter().filter(|g| names.contains(&g.name)).cloned().collect();
         let mut settled: Vec<GateResult> = Vec::new();
@@ -93,8 +93,8 @@ impl Driver {
             let context = self.context(iteration);
             let rerun = run_narrowed(plan, &narrowed, &context);
             let (ran, prepared) = self.while_preparing(iteration, rerun).await;
-            self.case.gates_ran.push(GatesRan { from, to: SystemTime::now() });
-            self.case.prepared = prepared.or(self.case.prepared.take());
+            self.context.gates_ran.push(GatesRan { from, to: SystemTime::now() });
+            self.context.prepared = prepared.or(self.context.prepared.take());
             let Some((result, run)) = ran else {
                 return Ok(Again::Ran(StageOutcome::Cancelled));
             };
@@ -119,16 +119,16 @@ impl Driver {
             match shown {
                 Shown::Failed => {
                     self.tell_of_flaky_tests(&passed);
-                    self.case.tests.add_flaky(passed);
+                    self.context.tests.add_flaky(passed);
                     return Ok(Again::Confirmed);
                 }
                 Shown::Passed if narrowed.rest_ran => {
-                    self.case.tests.add_flaky(passed);
-                    self.case.tests.settle(&plan.name, self.case.patches.is_empty());
+                    self.context.tests.add_flaky(passed);
+                    self.context.tests.settle(&plan.name, self.context.patches.is_empty());
                     self.events.send(RunEvent::GateFinished { iteration, result: result.clone() });
                     settled.push(result);
                 }
-                Shown::Passed => self.case.tests.add_flaky(passed),
+                Shown::Passed => self.context.tests.add_flaky(passed),
                 Shown::Unknown => {}
             }
         }
@@ -140,8 +140,8 @@ impl Driver {
             });
         }
         if plans.is_empty() {
-            self.case.unfinished_gates.clear();
-            self.case.failed_gates.clear();
+            self.context.unfinished_gates.clear();
+            self.context.failed_gates.clear();
             return Ok(Again::Ran(StageOutcome::Passed { gates: settled }));
         }
         Ok(Again::Ran(match self.gates(iteration, &plans, &failed).await? {
@@ -166,7 +166,7 @@ impl Driver {
             names.join(", ")
         );
         self.events.send(RunEvent::Notice(Notice::Info(text.clone())));
-        if let Some(failure) = &mut self.case.failure {
+        if let Some(failure) = &mut self.context.failure {
             failure.evidence.notes.push(text);
         }
     }
@@ -178,7 +178,7 @@ impl Driver {
         let mut flaky = BTreeSet::new();
         for plan in &self.run.gates {
             let Some(result) = gates.iter().find(|gate| gate.name == plan.name) else { continue };
-            let Some(run) = self.case.tests.ran_now(&plan.name) else { continue };
+            let Some(run) = self.context.tests.ran_now(&plan.name) else { continue };
             let memory = &mut self.run.passed_before;
             if memory.contains(&tree, &plan.command) {
                 flaky.extend(run.named(Outcome::Failed).map(str::to_owned));
@@ -193,7 +193,7 @@ impl Driver {
                 memory.insert_failed(&tree, &plan.command, failed);
             }
         }
-        self.case.tests.add_flaky(flaky);
+        self.context.tests.add_flaky(flaky);
     }
 
     /// Whether earlier runs speak for chance: the gate passed on this tree, one of the tests is known
@@ -205,7 +205,7 @@ impl Driver {
             || results.iter().filter(|gate| matches!(gate.status, GateStatus::Failed(_))).any(
                 |gate| {
                     let plan = self.run.gates.iter().find(|plan| plan.name == gate.name);
-                    let run = self.case.tests.ran_now(&gate.name);
+                    let run = self.context.tests.ran_now(&gate.name);
                     plan.is_some_and(|plan| {
                         memory.contains(tree, &plan.command)
                             || memory.failed_tests(tree, &plan.command).zip(run).is_some_and(
@@ -249,18 +249,7 @@ mod tests {
     }
 
     fn plan(name: &str, timeout: Option<u64>) -> GatePlan {
-        GatePlan {
-            name: name.into(),
-            command: "true".into(),
-            required: true,
-            timeout: timeout.map(Duration::from_secs),
-            working_directory: None,
-            env: Default::default(),
-            access: Default::default(),
-            needs: Vec::new(),
-            reports: Vec::new(),
-            writes: Vec::new(),
-        }
+        GatePlan { timeout: timeout.map(Duration::from_secs), ..GatePlan::new(name, "true") }
     }
 
     #[test]

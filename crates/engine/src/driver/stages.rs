@@ -86,7 +86,7 @@ impl Driver {
         let elapsed = began.elapsed();
         if let Some(before) = before {
             // What a command changed is not somebody's work: a patch may put it back.
-            self.case.gates_ran.push(GatesRan { from, to: SystemTime::now() });
+            self.context.gates_ran.push(GatesRan { from, to: SystemTime::now() });
             if matches!(outcome, StageOutcome::Passed { .. })
                 && let Some(failure) = self.strayed_since(stage, &before)?
             {
@@ -95,7 +95,7 @@ impl Driver {
                 return Ok(Event::StageFailed(symptom));
             }
             // What fails may run once more, and pass.
-            self.case.strayed_before = Some(before);
+            self.context.strayed_before = Some(before);
         }
         Ok(match outcome {
             StageOutcome::Passed { .. } => {
@@ -114,7 +114,7 @@ impl Driver {
                 }))?;
                 self.events.send(RunEvent::StagePassed { iteration, stage, elapsed });
                 if moved {
-                    self.case.tests.forget_base();
+                    self.context.tests.forget_base();
                     Event::TasksMerged { tree: self.run.workspace.tree_id(&self.tip)? }
                 } else {
                     Event::StagePassed
@@ -144,7 +144,7 @@ impl Driver {
         failure: Failure,
         elapsed: Duration,
     ) -> Result<(), DriveError> {
-        let progress = self.case.previous.as_ref().map(|last| compare(last, &failure));
+        let progress = self.context.previous.as_ref().map(|last| compare(last, &failure));
         self.note(
             &Actor::Machine,
             "stage.failed",
@@ -162,7 +162,7 @@ impl Driver {
             }),
         )?;
         if let Some(Attempt { outcome: AttemptOutcome::Applied { next_failure }, .. }) =
-            self.case.attempts.last_mut()
+            self.context.attempts.last_mut()
             && next_failure.is_none()
         {
             *next_failure = Some(failure.headline.clone());
@@ -174,7 +174,7 @@ impl Driver {
             elapsed,
         });
         self.note_first_failure(&failure);
-        self.case.failure = Some(failure);
+        self.context.failure = Some(failure);
         Ok(())
     }
 
@@ -212,22 +212,27 @@ impl Driver {
             ran.await
         } else {
             let (ran, prepared) = self.while_preparing(iteration, ran).await;
-            self.case.prepared = prepared.or(self.case.prepared.take());
+            self.context.prepared = prepared.or(self.context.prepared.take());
             ran
         };
-        self.case.gates_ran.push(GatesRan { from, to: SystemTime::now() });
+        self.context.gates_ran.push(GatesRan { from, to: SystemTime::now() });
         let (StageOutcome::Passed { gates } | StageOutcome::Failed { gates, .. }) = &outcome else {
             return Ok(outcome);
         };
         self.note_tests(iteration, tests, gates)?;
+        if self.context.patches.is_empty() {
+            self.note_habits()?;
+        } else {
+            self.note_meddling(iteration).await?;
+        }
         self.compare_with_earlier_runs(gates);
         let tree = self.state.tree().clone();
         for (plan, _) in plans.iter().zip(gates).filter(|(_, result)| result.passed()) {
             self.run.passed_before.insert(&tree, &plan.command);
         }
-        self.case.unfinished_gates =
+        self.context.unfinished_gates =
             gates.iter().filter(|g| !g.passed()).map(|g| g.name.clone()).collect();
-        self.case.failed_gates = gates
+        self.context.failed_gates = gates
             .iter()
             .filter(|g| matches!(g.status, GateStatus::Failed(_)))
             .map(|g| g.name.clone())
@@ -240,7 +245,7 @@ impl Driver {
         let Some(source) = source else {
             return Ok(StageOutcome::Passed { gates: Vec::new() });
         };
-        self.case.image = None;
+        self.context.image = None;
         let parts = Vec::new();
         self.events.send(RunEvent::StageStarted { iteration, stage: Stage::Image, parts });
         let context = self.context(iteration);
@@ -265,7 +270,7 @@ impl Driver {
                         "reused": reused,
                     }),
                 )?;
-                self.case.image = Some(image.clone());
+                self.context.image = Some(image.clone());
                 self.events.send(RunEvent::ImageReady { image, tags, reused });
                 Ok(StageOutcome::Passed { gates: Vec::new() })
             }
@@ -288,7 +293,7 @@ impl Driver {
         let what = delivery.what;
         let wait = delivery.wait;
         let script = delivery.verification.script.clone();
-        self.case.release = release;
+        self.context.release = release;
         self.events.send(RunEvent::StageStarted {
             iteration,
             stage: Stage::Rollout,
@@ -310,7 +315,7 @@ impl Driver {
         {
             return Ok(StageOutcome::Failed { failure: Box::new(failure), gates: Vec::new() });
         }
-        self.case.at_risk = true;
+        self.context.at_risk = true;
         let context = self.context(iteration);
         let leave = match what {
             Deliverable::New => LEAVE,
@@ -324,7 +329,7 @@ impl Driver {
                         release: release.unwrap_or_else(ReleaseId::generate),
                         commit: self.tip.clone(),
                         run: self.run.header.run,
-                        image: self.case.image.clone(),
+                        image: self.context.image.clone(),
                         work_tree: self.run.workspace.root().to_owned(),
                         wait,
                     };
@@ -349,8 +354,8 @@ impl Driver {
         match outcome {
             RolloutOutcome::Deployed(deployed) => {
                 // Before the record of it: when that fails, it is taken back.
-                self.case.release = Some(deployed.release);
-                self.case.deployed = Some(deployed.clone());
+                self.context.release = Some(deployed.release);
+                self.context.deployed = Some(deployed.clone());
                 self.note(
                     &Actor::Machine,
                     "rollout.switched",
@@ -382,7 +387,7 @@ impl Driver {
             return Ok(concluded(run_smoke(&delivery.verification, &subject, &context).await));
         };
         // Whose log is evidence: the release of this run, or whatever serves when it only verifies.
-        let deployed = self.case.deployed.as_ref().map(|deployed| deployed.release);
+        let deployed = self.context.deployed.as_ref().map(|deployed| deployed.release);
         let fresh = deployed.is_some();
         let existing = match deployed {
             Some(release) => ExistingRelease { release: Some(release), absent: None },
@@ -390,7 +395,7 @@ impl Driver {
         };
         let ExistingRelease { release, absent } = existing;
         // It may be on its way back. Told once: what failed runs again.
-        if let (Some(_), Some(why), None) = (release, &absent, &self.case.failure) {
+        if let (Some(_), Some(why), None) = (release, &absent, &self.context.failure) {
             self.events.send(RunEvent::Notice(Notice::Warning(why.clone())));
         }
         let context = self.context(iteration);
@@ -445,11 +450,11 @@ impl Driver {
         let environment = name.map_or("this environment", |name| name.as_str());
         let absent = match (&status.serving, &status.condition) {
             (None, _) => Some(format!(
-                "Greenloop has released nothing in {environment}, so there is nothing to verify; \
-                 `greenloop run` deploys the commit at hand"
+                "Greenloop has deployed nothing in {environment}, so there is nothing to verify; \
+                 `greenloop run` deploys the current commit"
             )),
             (Some((release, _)), Condition::Down(why)) => {
-                Some(format!("release {} does not serve in {environment}: {why}", release.id))
+                Some(format!("release {} is not serving in {environment}: {why}", release.id))
             }
             (Some(_), Condition::Serves | Condition::Partly(_) | Condition::Unknown(_)) => None,
         };
@@ -474,7 +479,7 @@ impl Driver {
                     let passed = Some(false);
                     self.events.send(RunEvent::FlakyRerun { stage, name: name.clone(), passed });
                     self.note_rerun(iteration, stage, &name, false)?;
-                    return Ok(match &self.case.failure {
+                    return Ok(match &self.context.failure {
                         Some(failure) => Event::RerunFailed(symptom_of(failure)),
                         None => Event::Broke { reason: "no failure is at hand".into() },
                     });
@@ -515,14 +520,14 @@ impl Driver {
                     }
                 }
                 if let Some(before) =
-                    self.case.strayed_before.take().filter(|_| stage == Stage::Smoke)
+                    self.context.strayed_before.take().filter(|_| stage == Stage::Smoke)
                     && let Some(failure) = self.strayed_since(stage, &before)?
                 {
                     let symptom = symptom_of(&failure);
                     self.failed(iteration, failure, began.elapsed())?;
                     return Ok(Event::RerunFailed(symptom));
                 }
-                self.case.failure = None;
+                self.context.failure = None;
                 let flaky: Vec<String> = match stage {
                     Stage::Gates => {
                         let flaky = |gate: &GateResult| gate.status == GateStatus::Flaky;
@@ -531,8 +536,8 @@ impl Driver {
                     Stage::Tasks | Stage::Image | Stage::Rollout | Stage::Smoke => vec![name],
                 };
                 for name in flaky {
-                    if !self.case.flaky.contains(&name) {
-                        self.case.flaky.push(name);
+                    if !self.context.flaky.contains(&name) {
+                        self.context.flaky.push(name);
                     }
                 }
                 let elapsed = began.elapsed();
@@ -557,7 +562,7 @@ impl Driver {
     }
 
     pub(super) async fn restore(&mut self) -> Event {
-        let Some(((_, target), release)) = self.delivery().zip(self.case.release) else {
+        let Some(((_, target), release)) = self.delivery().zip(self.context.release) else {
             return Event::Restored { serving: false };
         };
         let hurry = self.cancel.clone();
@@ -580,8 +585,8 @@ impl Driver {
                         )
                     }
                     None => format!(
-                        "the target has accepted release {release} again; whether it serves was \
-                         not waited for, and the soak was skipped"
+                        "the target accepted release {release}; the run did not wait until it \
+                         serves, and skipped the soak"
                     ),
                 };
                 let restored = Restoration::Restored { release, serving_after };
@@ -607,6 +612,7 @@ impl Driver {
                     }
                     TargetErrorKind::Release
                     | TargetErrorKind::Target
+                    | TargetErrorKind::AddressInUse
                     | TargetErrorKind::Cancelled
                     | TargetErrorKind::NoRelease
                     | TargetErrorKind::Held => {
@@ -617,9 +623,9 @@ impl Driver {
                 (happened, restored, Err(reason))
             }
         };
-        self.case.deployed = None;
-        self.case.at_risk = false;
-        self.case.restored = restored;
+        self.context.deployed = None;
+        self.context.at_risk = false;
+        self.context.restored = restored;
         self.tell_of_restore(restored, detail, hurry.is_cancelled());
         happened
     }
@@ -654,7 +660,11 @@ impl Driver {
         );
         if let Err(error) = noted {
             // A release is taken back whether or not the log can be written.
-            tracing::warn!(error = &error as &dyn std::error::Error, "the restore has no record");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the restore could not be \
+                recorded"
+            );
         }
         self.events.send(RunEvent::Restored { release, ok, detail });
     }
@@ -670,7 +680,7 @@ impl Driver {
         let url = match target.smoke_endpoint().await {
             Ok(reached) => reached.map_or_else(|| delivery.url.clone(), |endpoint| endpoint.url),
             Err(error) => {
-                return format!("; it could not be tested: {}", self.redacted(&error.message));
+                return format!("; could not test it: {}", self.redacted(&error.message));
             }
         };
         let subject = Subject { url: &url, target: Some(target), release: None, fresh: true };
@@ -686,13 +696,13 @@ impl Driver {
     /// Without the machine and without a record: see the module's text.
     pub(super) async fn take_back(&mut self) {
         let keeps = self.state.spec().mode == Mode::RollBack;
-        if self.case.at_risk && !keeps {
+        if self.context.at_risk && !keeps {
             let _happened = self.restore().await;
         }
     }
 
     pub(super) async fn mark_verified(&mut self) -> Result<Event, DriveError> {
-        let (Some((_, target)), Some(deployed)) = (self.delivery(), self.case.deployed.clone())
+        let (Some((_, target)), Some(deployed)) = (self.delivery(), self.context.deployed.clone())
         else {
             return Ok(Event::MarkedVerified);
         };
@@ -700,12 +710,13 @@ impl Driver {
             let reason = self.redacted(&error_chain(&error));
             return Ok(match error.kind {
                 TargetErrorKind::Superseded => {
-                    self.case.deployed = None;
-                    self.case.at_risk = false;
+                    self.context.deployed = None;
+                    self.context.at_risk = false;
                     Event::Declined { reason }
                 }
                 TargetErrorKind::Release
                 | TargetErrorKind::Target
+                | TargetErrorKind::AddressInUse
                 | TargetErrorKind::Cancelled
                 | TargetErrorKind::NoRelease
                 | TargetErrorKind::Held
@@ -713,9 +724,9 @@ impl Driver {
             });
         }
         // Verified, whether or not the record of it can be written: not to be taken back.
-        self.case.deployed = None;
-        self.case.at_risk = false;
-        self.case.restored = None;
+        self.context.deployed = None;
+        self.context.at_risk = false;
+        self.context.restored = None;
         self.note(
             &Actor::Machine,
             "release.verified",
@@ -756,8 +767,8 @@ async fn in_time(
         outcome = restore => outcome,
         () = over => {
             let message = format!(
-                "the target did not accept the last verified release within {} s; the next run \
-                 in this environment goes on with that",
+                "the target did not accept the last verified release within {} s; the next run in \
+                 this environment continues the restore",
                 GRACE.as_secs()
             );
             Err(TargetError {

@@ -23,7 +23,7 @@ impl Driver {
         let parts = Vec::new();
         self.events.send(RunEvent::StageStarted { iteration, stage: Stage::Tasks, parts });
         if self.tasks_done().is_file() {
-            self.tell("the tasks of this run are done already".to_owned());
+            self.tell("the tasks of this run are already done".to_owned());
             return Ok(passed());
         }
         self.note(
@@ -69,8 +69,8 @@ impl Driver {
         }
         if !workspace.contains(&merged, &self.tip)? {
             let text = format!(
-                "the tasks were merged to {}, which does not stand on the run's commit {}: the \
-                 run goes on without their work",
+                "the tasks were merged to {}, which does not descend from the run's commit {}: \
+                 the run continues without them",
                 merged.short(),
                 self.tip.short()
             );
@@ -84,7 +84,7 @@ impl Driver {
         let files = self.run.workspace.restore(&from, &merged)?.len();
         let files = counted(files, "file", "files");
         self.tell(format!(
-            "the run goes on from {}, which has the work of its tasks ({files})",
+            "the run continues from {}, which contains the work of its tasks ({files})",
             merged.short()
         ));
         Ok(())

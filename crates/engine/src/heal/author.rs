@@ -6,16 +6,21 @@ use std::sync::Arc;
 use minijinja::context;
 
 use super::brief::Brief;
+use super::exchange::{Exchange, ExchangeLog};
 use super::explore::{Explore, RUN_COMMAND, RunCommand};
 use super::fence::Fence;
 use super::own_agent::OwnAgent;
 use super::prompt::Prompt;
+use super::recorded::RecordedPatch;
+use super::sent_back::{SentBack, SentBackWhy};
 use super::tools::{self, ToolInvocation};
 use super::{prompt_error, tree};
 use greenloop_config::plan::RolePlan;
 use greenloop_evidence::Redactor;
 use greenloop_model::{Attempt, CommitId, Usage};
-use greenloop_ports::{Message, Model, ModelError, ModelErrorKind, ModelReply, ModelRequest};
+use greenloop_ports::{
+    Message, Model, ModelError, ModelErrorKind, ModelReply, ModelRequest, Waits,
+};
 use greenloop_workspace::Workspace;
 
 /// Who the author is when the configuration does not say.
@@ -28,15 +33,6 @@ const LONGEST_TEACHING: usize = 8_000;
 /// Replies in a row that ask only for what the author was told already, or for what cannot be
 /// read, before it has to answer.
 const IDLE_REPLIES: u32 = 2;
-
-/// Why the last answer of a conversation was not taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SentBack {
-    /// What is wrong with it, so that the next one can be right.
-    pub text: String,
-    /// The kind of reason.
-    pub why: SentBackWhy,
-}
 
 /// What was said so far about one failure, the last answer included: the next one is asked for
 /// in it, with all that the author has seen.
@@ -69,21 +65,13 @@ pub struct Answered {
     pub conversation: Conversation,
 }
 
-/// Why an answer goes back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SentBackWhy {
-    /// It could not be read, or does not fit.
-    Refused,
-    /// A person would have to confirm it, and nobody can be asked.
-    WantsPerson,
-}
-
 /// The author: the role that drafts patches.
 pub struct Author {
     /// Asked in this order, the next one after each attempt that came to nothing; none where
     /// `own_agent` is.
-    models: Vec<Arc<dyn Model>>,
+    models: Vec<Arc<ExchangeLog>>,
     own_agent: Option<OwnAgent>,
+    recorded: Option<RecordedPatch>,
     redactor: Redactor,
     persona: String,
     temperature: Option<f32>,
@@ -96,8 +84,9 @@ impl Author {
     /// An author that speaks through `model`; everything it is sent goes through `redactor`.
     pub fn new(model: Arc<dyn Model>, plan: &RolePlan, redactor: Redactor) -> Self {
         Self {
-            models: vec![model],
+            models: vec![Arc::new(ExchangeLog::new(model, redactor.clone()))],
             own_agent: None,
+            recorded: None,
             redactor,
             persona: plan.system_prompt.clone().unwrap_or_else(|| PERSONA.to_owned()),
             temperature: plan.temperature,
@@ -110,16 +99,31 @@ impl Author {
     /// A program of the user's own, when that is what the plan names.
     pub fn of_program(plan: &RolePlan, redactor: Redactor) -> Option<Self> {
         let own_agent = OwnAgent::of(plan, redactor.clone())?;
-        Some(Self {
+        Some(Self { own_agent: Some(own_agent), ..Self::without_model(redactor) })
+    }
+
+    /// An author that proposes one patch, which an earlier run has made, and no other.
+    pub fn of_patch(recorded: RecordedPatch, redactor: Redactor) -> Self {
+        Self { recorded: Some(recorded), ..Self::without_model(redactor) }
+    }
+
+    fn without_model(redactor: Redactor) -> Self {
+        Self {
             models: Vec::new(),
-            own_agent: Some(own_agent),
+            own_agent: None,
+            recorded: None,
             redactor,
             persona: String::new(),
             temperature: None,
             max_tokens: None,
             tool_steps: 0,
             explores: false,
-        })
+        }
+    }
+
+    /// The only patch that it proposes.
+    pub fn recorded(&self) -> Option<&RecordedPatch> {
+        self.recorded.as_ref()
     }
 
     /// Whether it may run commands.
@@ -136,7 +140,8 @@ impl Author {
     /// rejected, or did not help.
     #[must_use]
     pub fn then(mut self, models: impl IntoIterator<Item = Arc<dyn Model>>) -> Self {
-        self.models.extend(models);
+        let logged = |model| Arc::new(ExchangeLog::new(model, self.redactor.clone()));
+        self.models.extend(models.into_iter().map(logged).collect::<Vec<_>>());
         self
     }
 
@@ -147,6 +152,9 @@ impl Author {
 
     /// Who answers after these attempts.
     pub fn label_after(&self, attempts: &[Attempt]) -> String {
+        if let Some(recorded) = &self.recorded {
+            return recorded.label.clone();
+        }
         match (&self.own_agent, self.model(attempts)) {
             (Some(agent), _) => agent.label(),
             (None, Some(model)) => model.label(),
@@ -154,10 +162,21 @@ impl Author {
         }
     }
 
+    /// The calls of its models since they were last taken.
+    pub(crate) fn take_exchanges(&self) -> Vec<Exchange> {
+        self.models.iter().flat_map(|model| model.take()).collect()
+    }
+
+    /// Who is asked from now on before a model pauses.
+    pub(crate) fn ask_before_waits(&self, waits: &Arc<dyn Waits>) {
+        self.models.iter().for_each(|model| model.ask_before_waits(Arc::clone(waits)));
+    }
+
     /// The first model for the first attempt, and so on; the last one for all that follow.
     fn model(&self, attempts: &[Attempt]) -> Option<&dyn Model> {
         let tried: usize = attempts.iter().map(|attempt| attempt.times.max(1) as usize).sum();
-        self.models.get(tried).or(self.models.last()).map(AsRef::as_ref)
+        let model = self.models.get(tried).or(self.models.last())?;
+        Some(model.as_ref())
     }
 
     /// Asks for one answer. Tool calls are answered from the tree of `commit`, as many as the
@@ -218,7 +237,7 @@ impl Author {
                     return Err(error);
                 }
             };
-            let ModelReply { text, tool_calls, usage: used } = reply;
+            let ModelReply { text, tool_calls, usage: used, served: _ } = reply;
             usage += used;
             // Calls of tools that were not offered are talk; the text is the answer then.
             if tool_calls.is_empty() || request.tools.is_empty() {

@@ -370,18 +370,7 @@ async fn an_author_that_explores_may_run_the_gates_commands() {
     let author = Author::new(model.clone(), &plan, redactor);
     let repository = repository();
     let Repository { workspace, head, .. } = &repository;
-    let gate = GatePlan {
-        name: "test".into(),
-        command: "grep -n return src/price.py".into(),
-        required: true,
-        timeout: None,
-        working_directory: None,
-        access: Default::default(),
-        env: Default::default(),
-        needs: Vec::new(),
-        reports: Vec::new(),
-        writes: Vec::new(),
-    };
+    let gate = GatePlan::new("test", "grep -n return src/price.py");
     let cancel = tokio_util::sync::CancellationToken::new();
     let gates = [gate];
     let id = greenloop_model::RunId::generate();

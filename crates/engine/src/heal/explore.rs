@@ -244,18 +244,7 @@ mod tests {
     use crate::heal::fixtures::Repository;
 
     fn gate(command: &str) -> GatePlan {
-        GatePlan {
-            name: "test".into(),
-            command: command.into(),
-            required: true,
-            timeout: None,
-            working_directory: None,
-            access: Default::default(),
-            env: Default::default(),
-            needs: Vec::new(),
-            reports: Vec::new(),
-            writes: Vec::new(),
-        }
+        GatePlan::new("test", command)
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub(super) fn sections(
     let commits = match workspace.commits_back(start, green, MOST_COMMITS) {
         Ok(commits) => commits,
         Err(error) => {
-            tracing::warn!(%error, "the author is not told of recent commits");
+            tracing::warn!(%error, "could not read recent commits for the author's prompt");
             return Vec::new();
         }
     };
@@ -104,7 +104,7 @@ fn diffs(
         }
         workspace.commit_diff(&commit.id, &paths, most * 2).map_or_else(
             |error| {
-                tracing::warn!(%error, "the author is not told what a commit changed");
+                tracing::warn!(%error, "could not read a commit's changes for the author's prompt");
                 String::new()
             },
             |diff| super::budget::shorten(&compact(&diff), most, super::budget::Keep::Ends),

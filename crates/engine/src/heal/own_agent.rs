@@ -8,36 +8,44 @@
 //!
 //! # Guarantees
 //!
-//! - The clone has no remote, no configuration of the original and no credentials; the program does
-//!   not inherit variables that hold secrets, but for those that the configuration passes on.
+//! - The program runs in a sandbox of the level that gates have: it writes to its clone and to what
+//!   the configuration names, sees neither the original nor the home folder, and has no network
+//!   unless the configuration says so.
+//! - The clone has no remote, no configuration of the original and no credentials; the program
+//!   inherits the variables that builds are known to need, and those that the configuration names.
 //! - Its output is bounded and redacted before it is kept, its time is limited, and whatever it has
 //!   started is killed when it ends, is cancelled or is late.
 //!
 //! # Not resilient against
 //!
-//! - A program that reads or writes files of the user outside of the clone: it runs as the user.
+//! - Objects of other branches and stashes: the clone shares git's objects with the original.
+//! - `sandbox.level: off`: the program then runs as the user, with the user's files and network.
 
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use minijinja::context;
 use tokio_util::sync::CancellationToken;
 
-use super::author::SentBack;
 use super::brief::Brief;
 use super::fence::Fence;
 use super::prompt::Prompt;
+use super::sent_back::SentBack;
 use super::{prompt_error, tree};
-use greenloop_config::plan::RolePlan;
+use greenloop_config::plan::{AgentPlan, RolePlan};
 use greenloop_evidence::{LineRedactor, Redactor};
+use greenloop_exec::sandbox::{ClonePlace, Confinement, Grant, Sandbox, SandboxError};
 use greenloop_exec::{Command, Marker, Program};
 use greenloop_model::{CommitId, Exit, FileChange, RunId, Usage, may_name_secret};
 use greenloop_ports::{ModelError, ModelErrorKind};
 use greenloop_workspace::{ThrowawayClone, Workspace};
 
+/// The file that it reads, beside the clone.
+const BRIEF: &str = "brief.md";
 /// Bytes of the program's output that are kept in its log.
 const LONGEST_LOG: usize = 4 << 20;
 /// Bytes of the end of its output that say what it did.
@@ -65,8 +73,7 @@ const LEADING_TO_CREDENTIALS: &[&str] = &[
 /// The program.
 #[derive(Debug)]
 pub struct OwnAgent {
-    words: Vec<String>,
-    pass_env: Vec<String>,
+    plan: AgentPlan,
     timeout: Duration,
     redactor: Redactor,
 }
@@ -80,6 +87,8 @@ pub struct AgentRun<'a> {
     pub log: &'a Path,
     /// Variables that it does not inherit, unless they are passed on to it.
     pub env_remove: &'a [String],
+    /// What gates run in; a stricter one of the same level is made of it.
+    pub sandbox: Option<&'a Arc<Sandbox>>,
     /// Ends it.
     pub cancel: &'a CancellationToken,
 }
@@ -96,16 +105,16 @@ pub struct AgentAnswer {
 impl OwnAgent {
     /// The agent that the plan names; `None` when a model is asked.
     pub fn of(plan: &RolePlan, redactor: Redactor) -> Option<Self> {
-        let agent = plan.agent.as_ref()?;
-        let (words, pass_env) = (agent.command.clone(), agent.pass_env.clone());
-        Some(Self { words, pass_env, timeout: plan.timeout, redactor })
+        let agent = plan.agent.clone()?;
+        Some(Self { plan: agent, timeout: plan.timeout, redactor })
     }
 
     /// `codex exec (own agent)`
     pub fn label(&self) -> String {
-        let program = self.words.first().map_or("", String::as_str);
+        let program = self.plan.command.first().map_or("", String::as_str);
         let program = program.rsplit('/').next().unwrap_or(program);
-        let next = self.words.get(1).filter(|word| !word.starts_with('-') && word.len() <= 20);
+        let next =
+            self.plan.command.get(1).filter(|word| !word.starts_with('-') && word.len() <= 20);
         let words = next.map_or_else(|| program.to_owned(), |next| format!("{program} {next}"));
         format!("{} (own agent)", self.redactor.redact(&words))
     }
@@ -131,11 +140,15 @@ impl OwnAgent {
                 .map_err(|error| self.error(ModelErrorKind::NotConfigured, error.to_string()))?
                 .map_err(|error| self.failed("its clone cannot be made", error))?
         };
-        let file = clone.beside().join("brief.md");
+        let file = clone.beside().join(BRIEF);
         std::fs::write(&file, text)
             .map_err(|error| self.failed("its brief cannot be written", error))?;
         let mut output = AgentOutput::new(at.log, &self.redactor);
-        let command = self.command(&clone, &file, &at);
+        let confinement = at.sandbox.map(|sandbox| self.confinement(sandbox, workspace, &clone));
+        let confinement = confinement
+            .transpose()
+            .map_err(|error| self.failed("its sandbox cannot be made", error))?;
+        let command = Command { confinement, ..self.command(&clone, &file, &at) };
         let outcome =
             greenloop_exec::run(&command, &mut |bytes| output.push(bytes), at.cancel).await;
         if outcome.cancelled {
@@ -171,7 +184,13 @@ impl OwnAgent {
         let script = "exec \"$@\" <\"$GREENLOOP_BRIEF\"";
         let mut words: Vec<OsString> =
             ["sh", "-c", script, "sh"].into_iter().map(OsString::from).collect();
-        words.extend(self.words.iter().map(OsString::from));
+        words.extend(self.plan.command.iter().map(OsString::from));
+        // Keys that no command inherits have to be given.
+        let passed = self
+            .plan
+            .pass_env
+            .iter()
+            .filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)));
         let env = [
             ("GREENLOOP_BRIEF", brief.as_os_str()),
             ("GIT_TERMINAL_PROMPT", "0".as_ref()),
@@ -183,13 +202,40 @@ impl OwnAgent {
         Command {
             program: Program::Argv(words),
             cwd: clone.root().to_owned(),
-            env: env.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+            env: env
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .chain(passed)
+                .collect(),
             env_remove: self.withheld(std::env::vars_os().map(|(name, _)| name), at.env_remove),
             timeout: Some(self.timeout),
             marker: Marker::new(at.run),
-            // The user's own program, with the network and the files that it needs.
             confinement: None,
         }
+    }
+
+    /// Its own sandbox, of the level that gates have.
+    fn confinement(
+        &self,
+        sandbox: &Sandbox,
+        workspace: &Workspace,
+        clone: &ThrowawayClone,
+    ) -> Result<Confinement, SandboxError> {
+        let AgentPlan { command, pass_env, network, read, cache } = &self.plan;
+        let mut read = read.clone();
+        // The clone's objects, its brief, and the program itself wherever it lies.
+        read.push(workspace.git_dir().join("objects"));
+        read.push(clone.beside().join(BRIEF));
+        read.extend(command.first().map(PathBuf::from).filter(|path| path.is_absolute()));
+        let place = ClonePlace {
+            root: clone.root().to_owned(),
+            scratch: clone.beside().join("sandbox"),
+            read,
+            cache: cache.clone(),
+            env: pass_env.clone(),
+        };
+        let sandbox = Arc::new(sandbox.of_clone(place)?);
+        Ok(Confinement { sandbox, grant: Grant { network: network.clone(), ..Grant::default() } })
     }
 
     fn withheld(&self, names: impl Iterator<Item = OsString>, hidden: &[String]) -> Vec<OsString> {
@@ -197,7 +243,7 @@ impl OwnAgent {
             .filter(|name| {
                 let Some(text) = name.to_str() else { return false };
                 let upper = text.to_ascii_uppercase();
-                !self.pass_env.iter().any(|passed| passed == text)
+                !self.plan.pass_env.iter().any(|passed| passed == text)
                     && (hidden.iter().any(|hidden| hidden == text)
                         || may_name_secret(&upper)
                         || LEADING_TO_CREDENTIALS.contains(&upper.as_str()))
@@ -206,7 +252,7 @@ impl OwnAgent {
     }
 
     fn judge(&self, exit: &Exit, said: &str) -> Result<(), ModelError> {
-        let program = self.words.first().map_or("", String::as_str);
+        let program = self.plan.command.first().map_or("", String::as_str);
         let mut last: Vec<&str> = said.lines().rev().take(SHOWN_LINES).collect();
         last.reverse();
         let last = last.join("\n");
@@ -313,12 +359,18 @@ impl AgentOutput {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use greenloop_model::Network;
 
     fn agent(words: &[&str], pass_env: &[&str]) -> OwnAgent {
         let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         OwnAgent {
-            words: owned(words),
-            pass_env: owned(pass_env),
+            plan: AgentPlan {
+                command: owned(words),
+                pass_env: owned(pass_env),
+                network: Network::None,
+                read: Vec::new(),
+                cache: Vec::new(),
+            },
             timeout: Duration::from_secs(1),
             redactor: Redactor::new(["hunter2-secret".to_owned()]),
         }

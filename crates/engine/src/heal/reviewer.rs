@@ -7,13 +7,14 @@ use minijinja::context;
 use super::budget::{Section, fit};
 use super::context::around_changes;
 use super::evidence_sections;
+use super::exchange::{Exchange, ExchangeLog};
 use super::fence::Fence;
 use super::prompt::{Prompt, fenced};
 use super::{prompt_error, tree, verdict};
 use greenloop_config::plan::RolePlan;
 use greenloop_evidence::Redactor;
 use greenloop_model::{CommitId, Failure, RepoPath, Review, Usage};
-use greenloop_ports::{Message, Model, ModelError, ModelErrorKind, ModelRequest};
+use greenloop_ports::{Message, Model, ModelError, ModelErrorKind, ModelRequest, Waits};
 use greenloop_workspace::Workspace;
 
 /// Who the reviewer is when the configuration does not say.
@@ -50,7 +51,7 @@ pub struct ReviewRequest<'a> {
 
 /// The reviewer: the role that may veto patches.
 pub struct Reviewer {
-    model: Arc<dyn Model>,
+    model: ExchangeLog,
     redactor: Redactor,
     persona: String,
     temperature: Option<f32>,
@@ -61,12 +62,22 @@ impl Reviewer {
     /// A reviewer that speaks through `model`; everything it is sent goes through `redactor`.
     pub fn new(model: Arc<dyn Model>, plan: &RolePlan, redactor: Redactor) -> Self {
         Self {
-            model,
+            model: ExchangeLog::new(model, redactor.clone()),
             redactor,
             persona: plan.system_prompt.clone().unwrap_or_else(|| PERSONA.to_owned()),
             temperature: plan.temperature,
             max_tokens: plan.max_tokens,
         }
+    }
+
+    /// The calls of its model since they were last taken.
+    pub(crate) fn take_exchanges(&self) -> Vec<Exchange> {
+        self.model.take()
+    }
+
+    /// Who is asked from now on before the model pauses.
+    pub(crate) fn ask_before_waits(&self, waits: Arc<dyn Waits>) {
+        self.model.ask_before_waits(waits);
     }
 
     /// Who answers: `gpt-4o at api.openai.com`.

@@ -375,7 +375,7 @@ mod tests {
             ("read_file", r#"{"path":"src/a.rs","first_line":9}"#, "src/a.rs has 3 lines"),
             ("read_file", r#"{"path":"empty"}"#, "empty has 0 lines"),
             ("read_file", r#"{"path":"/"}"#, "it takes the path of a file"),
-            ("read_file", r#"{"path":"../x"}"#, "\"../x\" lies outside the repository"),
+            ("read_file", r#"{"path":"../x"}"#, "\"../x\" is outside the repository"),
             ("search", r#"{"pattern":"^two"}"#, "src/a.rs:2: two\nsrc/sub/b.rs:1: two (again)"),
             ("search", r#"{"pattern":"two","path":"src/sub/"}"#, "src/sub/b.rs:1: two (again)"),
             ("search", r#"{"pattern":"two","path":"src/su"}"#, "no line matches"),

@@ -10,7 +10,7 @@ use greenloop_config::plan::{AccessPlan, GatePlan};
 use greenloop_evidence::Extraction;
 use greenloop_exec::Outcome;
 use greenloop_exec::sandbox::{Grant, Level};
-use greenloop_model::{FailureClass, Notice, Remedy, RunEvent};
+use greenloop_model::{FailureClass, Network, Notice, Remedy, RunEvent};
 
 /// How programs say that they were refused a connection, which may be to a server of the machine
 /// that the sandbox keeps away, or to one of their own that was not ready.
@@ -36,13 +36,14 @@ static UNREACHABLE: LazyLock<Option<Regex>> = LazyLock::new(|| {
 
 /// What a gate may do.
 pub(crate) fn grant(gate: &GatePlan) -> Grant {
-    let AccessPlan { network, env, cache, memory } = gate.access.clone();
-    Grant { network, memory, cache, env }
+    let AccessPlan { network, fetch, env, cache, memory } = gate.access.clone();
+    Grant { network, fetched: fetch.is_some(), memory, cache, env }
 }
 
 /// Whether a gate runs where there is no network.
 pub(super) fn is_offline(gate: &GatePlan, context: &StageContext<'_>) -> bool {
-    !gate.access.network && context.sandbox.is_some_and(|sandbox| sandbox.level() > Level::D)
+    !gate.access.network.is_some()
+        && context.sandbox.is_some_and(|sandbox| sandbox.level() > Level::D)
 }
 
 /// Whether a gate has said something that one of the patterns finds.
@@ -79,6 +80,30 @@ pub(super) fn offline(gate: &GatePlan) -> (String, Remedy) {
         person_only: true,
     };
     (what, remedy)
+}
+
+/// What its proxy refused, for people and the author.
+pub(super) fn refused_note(gate: &GatePlan, outcome: &Outcome) -> Option<String> {
+    (!outcome.refused_hosts.is_empty()).then(|| {
+        format!(
+            "the sandbox refused gate {} connections to {}: its `network` does not list them, which \
+             is for a person to change",
+            gate.name,
+            outcome.refused_hosts.join(", ")
+        )
+    })
+}
+
+/// That only a list of hosts is reached, and how, where what a gate printed may come of that.
+pub(super) fn listed_note(gate: &GatePlan, extraction: &Extraction) -> Option<String> {
+    let listed = matches!(gate.access.network, Network::Hosts(_));
+    (listed && (says(extraction, &UNREACHABLE) || says(extraction, &REFUSED))).then(|| {
+        format!(
+            "gate {} reaches the hosts that its `network` lists, by the proxy that HTTPS_PROXY \
+             names: a program that does not use it reaches nothing",
+            gate.name
+        )
+    })
 }
 
 /// The limit that a command was ended for: what is wrong, and what to do.
@@ -125,18 +150,7 @@ mod tests {
 
     #[test]
     fn what_a_missing_network_makes_programs_say_is_known() {
-        let gate = GatePlan {
-            name: "deps".into(),
-            command: "npm ci".into(),
-            required: true,
-            timeout: None,
-            env: Default::default(),
-            access: Default::default(),
-            working_directory: None,
-            needs: Vec::new(),
-            reports: Vec::new(),
-            writes: Vec::new(),
-        };
+        let gate = GatePlan::new("deps", "npm ci");
         for (log, expect) in [
             ("npm error code EAI_AGAIN\nnpm error request to https://r failed\n", true),
             ("curl: (6) Could not resolve host: example.com\n", true),
@@ -152,6 +166,12 @@ mod tests {
             let note = network_note(&gate, &extraction);
             assert_eq!(note.is_some(), expect, "{log}");
             assert!(note.is_none_or(|note| note.contains("network: true")), "{log}");
+            let mut listed = gate.clone();
+            assert_eq!(listed_note(&listed, &extraction), None);
+            listed.access.network = Network::Hosts(Vec::new());
+            let note = listed_note(&listed, &extraction);
+            assert_eq!(note.is_some(), expect, "{log}");
+            assert!(note.is_none_or(|note| note.contains("HTTPS_PROXY")), "{log}");
         }
     }
 }

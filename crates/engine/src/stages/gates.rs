@@ -17,10 +17,10 @@ use std::time::{Duration, SystemTime};
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::StageContext;
-use super::confined;
 use super::identity::combined;
 use super::narrow::Narrowed;
-use super::output::{Finished, Output};
+use super::output::{Finished, Output, report_incomplete_log};
+use super::{confined, fetch};
 use super::{preflight, reports};
 use greenloop_config::plan::GatePlan;
 use greenloop_evidence::{CodeLimits, ExtractLimits, Extraction, TestRun, read_code};
@@ -83,7 +83,7 @@ pub(crate) async fn run_narrowed(
 ) -> Option<(GateResult, TestRun)> {
     let name = format!("{} (what failed)", gate.name);
     let plan = GatePlan { command: narrowed.command.clone(), name, ..gate.clone() };
-    let (result, _trouble, tests) = run_gate(&plan, true, context).await;
+    let (result, _failed, tests) = run_gate(&plan, true, context).await;
     let name = gate.name.clone();
     (result.status != GateStatus::Cancelled).then_some((GateResult { name, ..result }, tests))
 }
@@ -197,44 +197,59 @@ async fn run_gate(
         Some(folder) => context.root.join(folder.to_os_path()),
         None => context.root.to_owned(),
     };
-    let program = Program::Shell(gate.command.clone());
-    let mut command = context.command(Stage::Gates, program, &cwd, confined::grant(gate));
-    command.env.extend(gate.env.iter().map(|(name, value)| (name.into(), value.into())));
-    command.timeout = gate.timeout;
     let log = context.log_name(Stage::Gates, &gate.name);
     let path = context.folder.join(&log);
     let mut output = Output::new(Stage::Gates, &gate.name, &path, context.redactor, context.events)
         .counting_tests();
+    let fetched = match &gate.access.fetch {
+        Some(plan) => fetch::fetch(plan, gate, &cwd, &mut output, context).await,
+        None => Ok(Vec::new()),
+    };
+    let program = Program::Shell(gate.command.clone());
+    let mut command = context.command(Stage::Gates, program, &cwd, confined::grant(gate));
+    command.env.extend(gate.env.iter().map(|(name, value)| (name.into(), value.into())));
+    command.timeout = gate.timeout;
     let began = SystemTime::now();
-    let outcome =
-        greenloop_exec::run(&command, &mut |bytes| output.push(bytes), context.cancel).await;
-    let Finished { extraction, tests: console, trouble: log_trouble } =
+    let (outcome, unfetched) = match fetched {
+        Ok(offline) => {
+            command.env.extend(offline.iter().map(|(name, value)| (name.into(), value.into())));
+            let mut keep = |bytes: &[u8]| output.push(bytes);
+            (greenloop_exec::run(&command, &mut keep, context.cancel).await, None)
+        }
+        Err((outcome, why)) => (*outcome, Some(why)),
+    };
+    let Finished { extraction, tests: console, log_error } =
         output.finish_counted(context.redactor);
 
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> = unfetched.into_iter().collect();
+    notes.extend(confined::refused_note(gate, &outcome));
     if outcome.leftovers > 0 {
         notes.push(format!(
             "{} processes of gate {} were still running when it ended, and were killed",
             outcome.leftovers, gate.name
         ));
     }
-    if let Some(error) = log_trouble {
-        notes.push(format!("the log of gate {} is not whole: {error}", gate.name));
+    if let Some(error) = log_error {
+        let what = format!("gate {}", gate.name);
+        notes.push(report_incomplete_log(&what, &log, &error, context));
     }
     notes.extend(confined::report_put_back(&gate.name, &outcome, context));
     let tests = reports::tests(gate, &cwd, began, console, &mut notes);
+    let hidden = hidden_failure(gate, &outcome.exit, &tests);
     let status = match (outcome.cancelled, &outcome.exit) {
         (true, _) => GateStatus::Cancelled,
+        (false, exit) if hidden.is_some() => GateStatus::Failed(exit.clone()),
         (false, Exit::Code(0)) if failed_before => GateStatus::Flaky,
         (false, Exit::Code(0)) => GateStatus::Passed,
         (false, exit) => GateStatus::Failed(exit.clone()),
     };
-    let trouble = match &status {
+    let failure = match &status {
         GateStatus::Failed(exit) => {
-            let cause = cause_of(gate, exit, &extraction, &outcome, context);
+            let cause = hidden.or_else(|| cause_of(gate, exit, &extraction, &outcome, context));
             if cause.is_none() && confined::is_offline(gate, context) {
                 notes.extend(confined::network_note(gate, &extraction));
             }
+            notes.extend(confined::listed_note(gate, &extraction));
             Some(FailedGate { exit: exit.clone(), extraction, notes, cause })
         }
         GateStatus::Passed
@@ -250,7 +265,7 @@ async fn run_gate(
         output_bytes: outcome.output_bytes,
         log: Some(log),
     };
-    (result, trouble, tests)
+    (result, failure, tests)
 }
 
 fn conclude(
@@ -265,9 +280,9 @@ fn conclude(
             // Never started: only a cancel leaves a gate waiting.
             return StageOutcome::Cancelled;
         };
-        let (result, trouble, _tests) = *done;
-        if let Some(trouble) = trouble.filter(|_| gate.required) {
-            failed.push((gate, result.log.clone(), trouble));
+        let (result, failure, _tests) = *done;
+        if let Some(failure) = failure.filter(|_| gate.required) {
+            failed.push((gate, result.log.clone(), failure));
         }
         results.push(result);
     }
@@ -325,8 +340,8 @@ fn failure_of(
     let mut class = None;
     let mut headline = String::new();
     let mut person_only = true;
-    for (gate, log, trouble) in &failed {
-        let FailedGate { exit, extraction, notes, cause } = trouble;
+    for (gate, log, failure) in &failed {
+        let FailedGate { exit, extraction, notes, cause } = failure;
         // One gate that a patch can repair is reason enough to ask the author.
         person_only &= cause.as_ref().is_some_and(|cause| cause.remedy.person_only);
         identity.push(gate.name.clone());
@@ -391,6 +406,28 @@ fn failure_of(
     }
 }
 
+/// Tests that failed though the gate's exit status is 0, where its command hides theirs.
+fn hidden_failure(gate: &GatePlan, exit: &Exit, tests: &TestRun) -> Option<Cause> {
+    let failed = tests.failed_in_summary();
+    if *exit != Exit::Code(0) || failed == 0 {
+        return None;
+    }
+    let by = preflight::hides_status(gate)?;
+    let plural = if failed == 1 { "" } else { "s" };
+    let what = match by {
+        "pipe" => {
+            "write the output to a file (`> FILE 2>&1`), or run the line with bash: \
+                   bash -c 'set -o pipefail; …'"
+        }
+        _ => "let the line end with the exit status of the tests",
+    };
+    Some(Cause {
+        class: FailureClass::Config,
+        what: format!("{failed} test{plural} failed, but the exit status is 0: the {by} hides it"),
+        remedy: Remedy { what: what.to_owned(), command: None, person_only: true },
+    })
+}
+
 /// What a gate's end means, where it is the shell's, or that of a command that waits for a person.
 fn cause_of(
     gate: &GatePlan,
@@ -418,7 +455,7 @@ fn cause_of(
         {
             Some(Cause {
                 class: FailureClass::Config,
-                what: "it waits for input at the terminal, and a gate has none".to_owned(),
+                what: "it waits for input from a terminal, but gates have none".to_owned(),
                 remedy: preflight::input_remedy(),
             })
         }
@@ -430,7 +467,7 @@ fn cause_of(
         }
         Exit::Code(_) if preflight::wants_input(gate, &said, silent) => Some(Cause {
             class: FailureClass::Config,
-            what: "it reads its standard input, which is empty for a gate".to_owned(),
+            what: "it reads its standard input, which is empty for gates".to_owned(),
             remedy: preflight::input_remedy(),
         }),
         Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut(_) => None,

@@ -7,6 +7,7 @@
 
 pub(crate) mod confined;
 mod context;
+mod fetch;
 pub mod gates;
 pub mod identity;
 pub mod image;

@@ -6,10 +6,11 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::StageContext;
 use greenloop_evidence::{
     ExtractLimits, Extraction, Extractor, LineRedactor, Redactor, TestReader, TestRun,
 };
-use greenloop_model::{EventSink, RunEvent, Stage};
+use greenloop_model::{EventSink, Notice, RunEvent, Stage};
 
 /// Bytes of one part's output that are sent as events in full; the log has the rest.
 const SENT_IN_FULL: usize = 1 << 20;
@@ -69,13 +70,29 @@ impl Log {
     }
 }
 
+/// Says that a log is not whole. What printed into it has its result all the same.
+pub(super) fn report_incomplete_log(
+    what: &str,
+    log: &str,
+    error: &io::Error,
+    context: &StageContext<'_>,
+) -> String {
+    let text = format!(
+        "{log} is incomplete ({error}): the result of {what} counts all the same; free disk space, \
+         or make the folder writable, before the next run"
+    );
+    let text = context.redactor.redact(&text).into_owned();
+    context.events.send(RunEvent::Notice(Notice::Warning(text.clone())));
+    text
+}
+
 /// What an output comes to.
 pub(super) struct Finished {
     pub extraction: Extraction,
     /// Empty where tests were not counted.
     pub tests: TestRun,
     /// Why the log is not whole.
-    pub trouble: Option<io::Error>,
+    pub log_error: Option<io::Error>,
 }
 
 /// Takes one command's output, in bounded memory.
@@ -86,7 +103,7 @@ pub(super) struct Output<'a> {
     redactor: LineRedactor,
     redacted: Vec<u8>,
     log: Option<Log>,
-    trouble: Option<io::Error>,
+    log_error: Option<io::Error>,
     extractor: Extractor,
     /// Only of gates: what a service or a smoke test prints are no tests.
     tests: Option<TestReader>,
@@ -110,7 +127,7 @@ impl<'a> Output<'a> {
         redactor: &Redactor,
         events: &'a EventSink,
     ) -> Self {
-        let (log, trouble) = match Log::create(log) {
+        let (log, log_error) = match Log::create(log) {
             Ok(log) => (Some(log), None),
             Err(error) => (None, Some(error)),
         };
@@ -121,7 +138,7 @@ impl<'a> Output<'a> {
             redactor: redactor.line_redactor(),
             redacted: Vec::new(),
             log,
-            trouble,
+            log_error,
             extractor: Extractor::new(ExtractLimits::default()),
             tests: None,
             sent: 0,
@@ -138,9 +155,13 @@ impl<'a> Output<'a> {
         self
     }
 
-    /// The next bytes.
+    /// The next bytes; none when the command has been quiet for a while.
     pub(super) fn push(&mut self, bytes: &[u8]) {
-        self.redactor.push(bytes, &mut self.redacted);
+        if bytes.is_empty() {
+            self.redactor.idle(&mut self.redacted);
+        } else {
+            self.redactor.push(bytes, &mut self.redacted);
+        }
         self.pass_on();
     }
 
@@ -155,7 +176,7 @@ impl<'a> Output<'a> {
         if let Some(log) = &mut self.log
             && let Err(error) = log.write(&self.redacted)
         {
-            self.trouble = Some(error);
+            self.log_error = Some(error);
             self.log = None;
         }
         if self.sent < SENT_IN_FULL {
@@ -186,7 +207,7 @@ impl<'a> Output<'a> {
         let mut text = String::new();
         if missing > 0 {
             let before = if self.line_ended { "" } else { "\n" };
-            text = format!("{before}[{missing} bytes are left out here; the log has them]\n");
+            text = format!("{before}[{missing} bytes omitted; see the log]\n");
         }
         text.push_str(&String::from_utf8_lossy(&self.tail[start..]));
         self.line_ended = text.ends_with('\n');
@@ -203,8 +224,8 @@ impl<'a> Output<'a> {
 
     /// What the output comes to, and why its log is not whole, if it is not.
     pub(super) fn finish(self, redactor: &Redactor) -> (Extraction, Option<io::Error>) {
-        let Finished { extraction, trouble, tests: _ } = self.finish_counted(redactor);
-        (extraction, trouble)
+        let Finished { extraction, log_error, tests: _ } = self.finish_counted(redactor);
+        (extraction, log_error)
     }
 
     /// The same, with the tests that ran.
@@ -218,12 +239,12 @@ impl<'a> Output<'a> {
         if let Some(log) = self.log.take()
             && let Err(error) = log.finish()
         {
-            self.trouble = Some(error);
+            self.log_error = Some(error);
         }
         Finished {
             extraction: self.extractor.finish(redactor),
             tests: self.tests.map(TestReader::finish).unwrap_or_default(),
-            trouble: self.trouble,
+            log_error: self.log_error,
         }
     }
 }
@@ -231,6 +252,24 @@ impl<'a> Output<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_that_may_go_on_is_sent_when_the_command_is_quiet() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let events = EventSink::new(sender);
+        let log = folder.path().join("x.log");
+        let redactor = Redactor::default();
+        let mut output = Output::new(Stage::Gates, "x", &log, &redactor, &events);
+        output.push(b"copying with token ghp_aB3dE6gH9jK2\n");
+        assert!(receiver.try_recv().is_err());
+        output.push(b"");
+        assert!(matches!(
+            receiver.try_recv().unwrap(),
+            RunEvent::Output { text, .. } if text == "copying with token [redacted]\n"
+        ));
+        output.finish(&redactor);
+    }
 
     /// The text of all events of a command that wrote `lines`, in writes of `size` bytes.
     fn sent(lines: usize, size: usize) -> (String, String) {
@@ -289,7 +328,7 @@ mod tests {
         let mut missing = 0;
         let mut kept = String::new();
         for line in text.split_inclusive('\n') {
-            let said = line.strip_suffix(" bytes are left out here; the log has them]\n");
+            let said = line.strip_suffix(" bytes omitted; see the log]\n");
             match said.and_then(|said| said.strip_prefix('[')) {
                 Some(bytes) => missing += bytes.parse::<usize>().unwrap(),
                 None => kept.push_str(line),
@@ -298,7 +337,7 @@ mod tests {
         assert!(missing > 0, "nothing was left out");
         // The newline that a cut line is ended with is no output of the command.
         let added = (kept.len() + missing) - log.len();
-        assert!(added <= text.matches("bytes are left out").count(), "{added}");
+        assert!(added <= text.matches("bytes omitted").count(), "{added}");
         assert!(text.ends_with(&log[log.len() - 200..]), "the last lines are sent");
         for line in kept.lines().filter(|line| !line.is_empty()) {
             assert!(log.contains(line), "{line}");

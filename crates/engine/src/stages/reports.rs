@@ -41,7 +41,7 @@ pub(super) fn tests(
             (Ok(report), Some(run)) => run.merge(report),
             (Ok(report), None) => run = Some(report),
             (Err(error), _) => notes.push(format!(
-                "the report {} of gate {} is left out: {error}",
+                "ignored the report {} of gate {}: {error}",
                 path.strip_prefix(folder).unwrap_or(&path).display(),
                 gate.name
             )),
@@ -51,7 +51,7 @@ pub(super) fn tests(
         Some(run) => run,
         None => {
             notes.push(format!(
-                "gate {} wrote no report that matches {}: what it printed is read",
+                "gate {} wrote no report that matches {}: using its output instead",
                 gate.name,
                 gate.reports.join(", ")
             ));
@@ -116,16 +116,8 @@ mod tests {
 
     fn gate(reports: &[&str]) -> GatePlan {
         GatePlan {
-            name: "test".into(),
-            command: "true".into(),
-            required: true,
-            timeout: None,
-            env: Default::default(),
-            access: Default::default(),
-            working_directory: None,
-            needs: Vec::new(),
             reports: reports.iter().map(|report| (*report).to_owned()).collect(),
-            writes: Vec::new(),
+            ..GatePlan::new("test", "true")
         }
     }
 

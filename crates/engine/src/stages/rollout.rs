@@ -99,8 +99,10 @@ pub async fn restore(
 /// Whether the same attempt may well succeed a little later: nothing is wrong with the release, nor
 /// with whoever asks.
 fn is_transient(error: &TargetError) -> bool {
-    matches!(error.kind, TargetErrorKind::Release | TargetErrorKind::Target)
-        && error.class == FailureClass::Infrastructure
+    matches!(
+        error.kind,
+        TargetErrorKind::Release | TargetErrorKind::Target | TargetErrorKind::AddressInUse
+    ) && error.class == FailureClass::Infrastructure
 }
 
 /// The release that the target calls serving; `None` when it cannot say.
@@ -146,7 +148,7 @@ fn conclude(target: &dyn Target, outcome: Result<Deployed, TargetError>) -> Roll
                 };
                 RolloutOutcome::Failed(failure(target, error, Some(class)))
             }
-            TargetErrorKind::Held => {
+            TargetErrorKind::Held | TargetErrorKind::AddressInUse => {
                 let class = Some(FailureClass::Infrastructure);
                 RolloutOutcome::Failed(failure(target, error, class))
             }

@@ -43,10 +43,10 @@ pub async fn run_tasks(
     };
     let submitted = match submitted {
         Ok(submitted) => submitted,
-        Err(error) => return trouble(error, None),
+        Err(error) => return not_done(error, None),
     };
     let text = format!(
-        "{} tasks of {} are with the hub: {}",
+        "submitted {} tasks of {} to the hub: {}",
         submitted.tasks, submitted.name, submitted.link
     );
     context.events.send(RunEvent::Notice(Notice::Info(text)));
@@ -60,7 +60,7 @@ pub async fn run_tasks(
             if error.kind == TasksErrorKind::Cancelled {
                 give_up(runner, &submitted, context).await;
             }
-            return trouble(error, Some(&submitted));
+            return not_done(error, Some(&submitted));
         }
         Err(_elapsed) => {
             give_up(runner, &submitted, context).await;
@@ -76,19 +76,19 @@ pub async fn run_tasks(
                     runner.fetch(&merged, &request.work_tree, request.run, context.cancel);
                 match fetched.await {
                     Ok(tip) => TasksOutcome::Done(Some(tip)),
-                    Err(error) => trouble(error, Some(&submitted)),
+                    Err(error) => not_done(error, Some(&submitted)),
                 }
             }
         },
         GraphState::Failed => TasksOutcome::Failed(Box::new(given_up(&failed, &submitted))),
         GraphState::Cancelled => {
-            let headline = format!("somebody cancelled the graph {}", submitted.name);
+            let headline = format!("the graph {} was cancelled", submitted.name);
             let failure = failure("cancelled", headline, FailureClass::Unknown, &submitted);
             TasksOutcome::Failed(Box::new(failure))
         }
         // What follows a graph follows it to its end.
         GraphState::Running => {
-            let headline = format!("the graph {} was lost sight of", submitted.name);
+            let headline = format!("lost the connection to the graph {}", submitted.name);
             let failure = failure("hub", headline, FailureClass::Infrastructure, &submitted);
             TasksOutcome::Failed(Box::new(failure))
         }
@@ -99,7 +99,7 @@ pub async fn run_tasks(
 async fn give_up(runner: &dyn TaskRunner, submitted: &Submitted, context: &StageContext<'_>) {
     if let Err(error) = runner.cancel(submitted.graph).await {
         let text = format!(
-            "the graph {} goes on: it could not be cancelled: {}",
+            "the graph {} is still running: could not cancel it: {}",
             submitted.link,
             context.redactor.redact(&error_chain(&error))
         );
@@ -139,7 +139,7 @@ fn told(context: &StageContext<'_>, news: &TaskNews, began: Instant) {
     }
 }
 
-fn trouble(error: TasksError, submitted: Option<&Submitted>) -> TasksOutcome {
+fn not_done(error: TasksError, submitted: Option<&Submitted>) -> TasksOutcome {
     let (name, class) = match error.kind {
         TasksErrorKind::Cancelled => return TasksOutcome::Cancelled,
         TasksErrorKind::Graph => ("graph", FailureClass::Config),
@@ -166,7 +166,7 @@ fn trouble(error: TasksError, submitted: Option<&Submitted>) -> TasksOutcome {
 
 fn late(timeout: Duration, submitted: &Submitted) -> TasksOutcome {
     let headline = format!(
-        "the graph {} was not done within {} s, and was cancelled",
+        "the graph {} was cancelled: not done within {} s",
         submitted.name,
         timeout.as_secs_f64()
     );
@@ -189,7 +189,7 @@ fn failure(name: &str, headline: String, class: FailureClass, submitted: &Submit
 /// The first task that was given up speaks for all.
 fn given_up(failed: &[FailedTask], submitted: &Submitted) -> Failure {
     let Some(first) = failed.first() else {
-        let headline = format!("nothing of the graph {} can run any more", submitted.name);
+        let headline = format!("no task of the graph {} can run any more", submitted.name);
         return failure("graph", headline, FailureClass::Unknown, submitted);
     };
     let mut evidence = first.evidence.clone();

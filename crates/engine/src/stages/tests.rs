@@ -94,16 +94,8 @@ impl Stand {
 
 fn gate(name: &str, command: &str, needs: &[&str]) -> GatePlan {
     GatePlan {
-        name: name.to_owned(),
-        command: command.to_owned(),
-        required: true,
-        timeout: None,
-        env: BTreeMap::new(),
-        access: Default::default(),
-        working_directory: None,
         needs: needs.iter().map(|need| (*need).to_owned()).collect(),
-        reports: Vec::new(),
-        writes: Vec::new(),
+        ..GatePlan::new(name, command)
     }
 }
 
@@ -307,6 +299,73 @@ async fn a_flood_of_output_is_logged_whole_and_told_in_part() {
     assert!(results[0].output_bytes > 15_000_000 && told < 2_000_000, "{told}");
 }
 
+/// A tmpfs of 64 KiB, unmounted when dropped; `None` where mounting is not allowed.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &Path) -> Option<Self> {
+        std::fs::create_dir_all(at).unwrap();
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"])
+            .arg(at)
+            .output();
+        mounted.is_ok_and(|it| it.status.success()).then(|| Self(at.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _still_mounted = std::process::Command::new("umount").arg(&self.0).output();
+    }
+}
+
+/// The warnings among the events.
+fn warnings(stand: &Stand) -> Vec<String> {
+    let told = stand.events().into_iter().filter_map(|event| match event {
+        RunEvent::Notice(greenloop_model::Notice::Warning(text)) => Some(text),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[tokio::test]
+async fn a_log_that_does_not_fit_is_told_and_the_gate_counts() {
+    let stand = Stand::new();
+    let Some(disk) = SmallDisk::mount(&stand.folder.path().join("stages")) else {
+        eprintln!("SKIPPED: a tmpfs cannot be mounted here, so no disk was filled");
+        return;
+    };
+    let print = "yes 'a line of some length' | head -n 20000";
+    let failing = format!("{print}; echo 'src/a.rs:3: error: the last line'; exit 1");
+    let gates = [gate("long", print, &[]), gate("failing", &failing, &["long"])];
+    let (failure, results) = failed(stand.gates(&gates).await);
+    assert_eq!(statuses(&results)[0], &GateStatus::Passed);
+    assert_eq!(results[0].output_bytes, 20_000 * 22);
+    // What was printed is known all the same: the log is only one of its sinks.
+    assert!(failure.headline.contains("the last line"), "{}", failure.headline);
+    let warnings = warnings(&stand);
+    let [long, failing] = warnings.as_slice() else { panic!("{warnings:?}") };
+    for (said, name) in [(long, "long"), (failing, "failing")] {
+        for part in [&format!("stages/3-gates-{name}.log"), "No space left", "counts all the same"]
+        {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    }
+    assert!(failure.evidence.notes.iter().any(|note| note == failing), "{failure:?}");
+    assert!(std::fs::metadata(disk.0.join("3-gates-long.log")).unwrap().len() <= 64 << 10);
+}
+
+#[tokio::test]
+async fn a_folder_that_takes_no_log_is_told_and_the_gate_counts() {
+    let stand = Stand::new();
+    std::fs::write(stand.folder.path().join("stages"), "a file in place of the folder").unwrap();
+    let results = passed(stand.gates(&[gate("quiet", "echo fine", &[])]).await);
+    assert!(results[0].passed());
+    let warnings = warnings(&stand);
+    let [said] = warnings.as_slice() else { panic!("{warnings:?}") };
+    assert!(said.contains("stages/3-gates-quiet.log is incomplete"), "{said}");
+}
+
 fn step(method: &str, path: &str, expect: Expectation) -> FlowStep {
     FlowStep {
         method: method.to_owned(),
@@ -417,7 +476,7 @@ async fn an_answer_is_judged_by_status_headers_and_body() {
         (Expectation { status: vec![200], ..any() }, "expected status 200, got 201"),
         (Expectation { headers: header("X-Kind", "good"), ..any() }, ""),
         (Expectation { headers: header("x-kind", "bad"), ..any() }, "x-kind: bad, got good"),
-        (Expectation { headers: header("x-none", "a"), ..any() }, "no such header"),
+        (Expectation { headers: header("x-none", "a"), ..any() }, "x-none: a, but it is missing"),
         (Expectation { body_contains: Some("whole".into()), ..any() }, ""),
         (Expectation { body_contains: Some("half".into()), ..any() }, "contains \"half\""),
         (Expectation { json: Some(json!({})), ..any() }, "expected JSON"),
@@ -498,7 +557,7 @@ async fn no_answer_is_told_by_its_kind() {
         (format!("http://{closed}"), FailureClass::Code, true, "no connection"),
         (format!("http://{silent_at}"), FailureClass::Timeout, true, "no answer within 0.5s"),
         (cut, FailureClass::Code, false, "the response ended after 4 bytes"),
-        (other, FailureClass::Code, false, "the exchange failed"),
+        (other, FailureClass::Code, false, "the request failed"),
         ("nonsense".into(), FailureClass::Config, false, ""),
     ] {
         let mut once = verification(Vec::new());
@@ -604,6 +663,10 @@ impl Scripted {
 
 #[async_trait]
 impl Target for Scripted {
+    async fn stop(&self) -> Result<greenloop_ports::Stopped, TargetError> {
+        Ok(greenloop_ports::Stopped::Nothing)
+    }
+
     fn kind(&self) -> TargetKind {
         TargetKind::Process
     }
@@ -705,7 +768,7 @@ async fn what_cannot_be_reached_is_told_as_what_it_is() {
     for (url, part) in [
         (unknown, "the host no-such-host.invalid is unknown"),
         (unknown, "`url` of the environment"),
-        (plain.as_str(), "does not speak TLS"),
+        (plain.as_str(), "does not use TLS"),
     ] {
         for fresh in [false, true] {
             let subject = Subject { url, target: None, release: None, fresh };
@@ -743,7 +806,7 @@ async fn what_the_target_knows_of_an_address_is_the_reason() {
 }
 
 #[tokio::test]
-async fn a_targets_trouble_is_a_failure_of_its_kind() {
+async fn a_targets_fault_is_a_failure_of_its_kind() {
     let stand = Stand::new();
     let request = RolloutRequest {
         release: ReleaseId::generate(),
@@ -833,5 +896,30 @@ async fn a_restore_that_the_target_kept_from_succeeding_is_tried_again_unless_it
         let outcome = restore(&target, ReleaseId::generate(), &events, &hurry, &AT_ONCE).await;
         assert_eq!(outcome.is_ok(), !hurried);
         assert_eq!(target.asked.load(Ordering::Relaxed), asked);
+    }
+}
+
+#[tokio::test]
+async fn a_pipe_does_not_hide_that_tests_failed() {
+    let stand = Stand::new();
+    let runner = "cat <<'END'\nFAIL: test_add (test_calc.T.test_add)\n\
+                  Ran 2 tests in 0.001s\n\nFAILED (failures=1)\nEND\nexit 1\n";
+    std::fs::write(stand.root.path().join("run.sh"), runner).unwrap();
+    let fine = "printf 'Ran 2 tests in 0.001s\\n\\nOK\\n' | tee o";
+    for (command, by) in [
+        ("sh run.sh 2>&1 | tee o", "the pipe hides it"),
+        ("sh run.sh || true", "the command after `||` hides it"),
+        ("sh run.sh; echo done", "the last command of the line hides it"),
+    ] {
+        let (failure, gates) = failed(stand.gates(&[gate("tests", command, &[])]).await);
+        let said = format!("1 test failed, but the exit status is 0: {by}");
+        assert!(failure.headline.ends_with(&said), "{}", failure.headline);
+        assert_eq!(failure.class, FailureClass::Config);
+        assert!(failure.evidence.remedy.is_some_and(|remedy| remedy.person_only));
+        assert_eq!(statuses(&gates), [&GateStatus::Failed(Exit::Code(0))]);
+    }
+    // A command that means what it ends with: a suite that prints such a summary, a rerun.
+    for command in ["sh run.sh > o; cat o && test -s o", "sh run.sh || test -s run.sh", fine] {
+        passed(stand.gates(&[gate("tests", command, &[])]).await);
     }
 }

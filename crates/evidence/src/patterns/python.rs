@@ -63,6 +63,7 @@ pub(super) const RULES: &[Rule] = &[
         introduces: true,
         score: 80,
         share: 18,
+        hollow: r"^subprocess\.CalledProcessError: Command .* returned non-zero exit status",
         class: Classification::ProgramText(Code),
         examples: &["Traceback (most recent call last):"],
         ..Rule::COMPILER

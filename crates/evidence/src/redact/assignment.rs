@@ -13,6 +13,9 @@ pub(super) const NEEDS: &[&str] = &[
     "credential",
     "connection_string",
     "connectionstring",
+    "_pat",
+    "-pat",
+    "_pw",
 ];
 
 /// What a name has to have in it to speak of a secret, and how it may go on.
@@ -21,7 +24,7 @@ macro_rules! word_and_tail {
         r#"
     (?P<word> password | passwd | passphrase | pass | pwd | secret (?:[_-]?(?:access)?[_-]?key)? | token
       | (?:api|access|account|shared|private|signing|encryption|auth|storage|master|client|service|license|secret|subscription|deploy|ssh)[_-]?key
-      | credentials? | connection[_-]?string )
+      | credentials? | connection[_-]?string | (?-i: (?:[A-Z0-9]+_)+ (?:PAT|PW) ) )
     (?P<tail> (?: [_.-] [a-z0-9_.-]* | (?-i:[A-Z0-9]) [a-z0-9_.-]* )? )
 "#
     };

@@ -1,7 +1,7 @@
 //! A part of a longer text, redacted: secrets are looked for before the text is cut, because what
 //! a cut leaves of one has no longer its shape.
 
-use super::{MARKER, Redactor, replace};
+use super::{Hidden, Redactor, replace};
 
 /// How many times as much is looked at as is shown.
 const MARGIN: usize = 4;
@@ -30,13 +30,13 @@ impl Redactor {
         }
         let mut out = Vec::new();
         if let Some(cut) = spans.iter().find(|span| span.start < from && from < span.end) {
-            out.extend_from_slice(MARKER.as_bytes());
+            out.extend_from_slice(cut.marker().as_bytes());
             from = cut.end;
         }
         let shown: Vec<_> = spans
             .into_iter()
             .filter(|span| span.start >= from)
-            .map(|span| span.start - from..span.end - from)
+            .map(|span| Hidden { start: span.start - from, end: span.end - from, ..span })
             .collect();
         replace(bytes.get(from..).unwrap_or_default(), &shown, &mut out);
         String::from_utf8_lossy(&out).into_owned()
@@ -58,8 +58,8 @@ impl Redactor {
         let shown: Vec<_> = spans.into_iter().filter(|span| span.end <= end).collect();
         let mut out = Vec::new();
         replace(bytes.get(..end).unwrap_or_default(), &shown, &mut out);
-        if cut.is_some() {
-            out.extend_from_slice(MARKER.as_bytes());
+        if let Some(cut) = cut {
+            out.extend_from_slice(cut.marker().as_bytes());
         }
         String::from_utf8_lossy(&out).into_owned()
     }

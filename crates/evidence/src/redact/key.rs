@@ -4,6 +4,9 @@ use std::sync::LazyLock;
 
 use memchr::memmem;
 
+/// Replaces each line of a private key.
+pub(crate) const KEY_MARKER: &str = "[redacted: private-key]";
+
 /// A key of more lines has lost its end.
 const MOST_LINES: u32 = 400;
 

@@ -5,29 +5,45 @@
 //! without a secret comes back borrowed.
 
 mod assignment;
+mod below;
 mod cut;
 mod encoded;
 mod environment;
 mod key;
+mod last_check;
 mod line;
+mod near;
 mod plain;
+mod prefilter;
+mod runs;
 mod shapes;
+mod told;
+mod value_index;
 mod values;
+mod wrapped;
 
 use std::borrow::Cow;
 use std::ffi::OsString;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use aho_corasick::{AhoCorasick, MatchKind};
-
-pub(super) use key::{KeyLine, KeyState};
+pub(super) use key::{KEY_MARKER, KeyLine, KeyState};
+pub use last_check::last_check;
 pub use line::LineRedactor;
-pub use shapes::credentials;
+pub use shapes::{credentials, tokens};
 pub use values::{SecretValue, sensitive_parts};
 
-/// What stands in a secret's place.
+use value_index::ValueIndex;
+
+/// Replaces a secret that is known by its value or by its name. If its shape tells its kind, the
+/// marker names the kind as well: `[redacted: github-token]`.
 pub const MARKER: &str = "[redacted]";
+
+/// Bytes that are looked at together for secrets in other forms.
+const BLOCK: usize = 32 * 1024;
+
+/// Forms within forms: a colour in base64 in a URL in JSON.
+const DEEPEST: u8 = 4;
 
 /// Shorter values are not looked for: they are words.
 const SHORTEST: usize = 6;
@@ -43,19 +59,23 @@ pub struct Redactor {
     known: Arc<RwLock<Arc<KnownValues>>>,
 }
 
-#[derive(Default)]
 struct KnownValues {
-    values: Option<AhoCorasick>,
-    /// What the automaton finds, for one that finds more.
-    spellings: Vec<Vec<u8>>,
-    /// Bytes of the longest value.
-    longest: usize,
+    index: ValueIndex,
+    /// The values, as they are.
+    values: Vec<Vec<u8>>,
+}
+
+impl Default for KnownValues {
+    fn default() -> Self {
+        Self { index: ValueIndex::new(Vec::new(), &[], shapes::prefilter()), values: Vec::new() }
+    }
 }
 
 impl KnownValues {
     /// With these values as well; `None` when none of them is new.
     fn grown(&self, more: impl IntoIterator<Item = String>) -> Option<Self> {
-        let mut spellings = self.spellings.clone();
+        let mut spellings = self.index.spellings().to_vec();
+        let mut values = self.values.clone();
         let mut spelled: usize = spellings.iter().map(Vec::len).sum();
         for secret in more {
             let whole = secret.trim();
@@ -69,6 +89,7 @@ impl KnownValues {
                     let more = encoded::spellings(value);
                     spelled += more.iter().map(Vec::len).sum::<usize>();
                     spellings.extend(more);
+                    values.push(value.as_bytes().to_vec());
                 } else {
                     spellings.push(value.as_bytes().to_vec());
                 }
@@ -76,20 +97,20 @@ impl KnownValues {
         }
         spellings.sort_unstable();
         spellings.dedup();
-        if spellings.len() == self.spellings.len() {
+        if spellings.len() == self.index.spellings().len() {
             return None;
         }
-        let longest = spellings.iter().map(Vec::len).max().unwrap_or_default();
-        let values =
-            AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&spellings);
-        Some(Self { values: values.ok(), spellings, longest })
+        values.sort_unstable();
+        values.dedup();
+        let index = ValueIndex::new(spellings, &values, shapes::prefilter());
+        Some(Self { index, values })
     }
 }
 
 impl std::fmt::Debug for Redactor {
     /// Never the values.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let count = self.known().values.as_ref().map_or(0, AhoCorasick::patterns_len);
+        let count = self.known().index.spellings().len();
         f.debug_struct("Redactor").field("spellings", &count).finish()
     }
 }
@@ -169,42 +190,168 @@ impl Redactor {
         LineRedactor::new(self.clone())
     }
 
-    /// The secret parts of a text, in order, apart from each other: those of the text as it is
-    /// read, without what only a terminal obeys, and those of a text whose lines were broken
-    /// within a value.
-    fn spans(&self, text: &[u8]) -> Vec<Range<usize>> {
-        let mut spans = self.literal_spans(text);
-        if let Some(plain) = plain::without_controls(text) {
-            spans.extend(plain.place(&self.literal_spans(&plain.text)));
+    /// The secret parts of a text, in order, apart from each other: those of the text as it
+    /// stands, and those of the text as it is read, without what only a terminal obeys, with
+    /// other forms decoded, and over wraps.
+    fn spans(&self, text: &[u8]) -> Vec<Hidden> {
+        let known = self.known();
+        let Literal { hidden: mut found, open } = literal(&known, text);
+        let mut others = Vec::new();
+        let mut from = 0;
+        while from < text.len() {
+            let rest = text.get(from..).unwrap_or_default();
+            let end = match rest.get(BLOCK..).and_then(|after| memchr::memchr(b'\n', after)) {
+                Some(after) => BLOCK + after + 1,
+                None => rest.len(),
+            };
+            let block = from..from + end;
+            let ends: Vec<usize> = found
+                .iter()
+                .filter(|hidden| block.contains(&hidden.start) && hidden.end <= block.end)
+                .map(|hidden| hidden.end - from)
+                .collect();
+            let open = open.iter().filter(|at| block.contains(at)).map(|at| at - from);
+            let open: Vec<usize> = open.collect();
+            let before = others.len();
+            let text = rest.get(..end).unwrap_or_default();
+            as_read(&known, text, (&ends, &open), DEEPEST, &mut others);
+            for hidden in others.get_mut(before..).unwrap_or_default() {
+                hidden.start += from;
+                hidden.end += from;
+            }
+            from += end;
         }
-        if let Some(plain) = plain::without_breaks(text)
-            && let Some(values) = &self.known().values
-        {
-            let found: Vec<_> = values.find_iter(&plain.text).map(|found| found.range()).collect();
-            spans.extend(plain.place(&found));
-        }
-        merged(spans)
+        found.append(&mut others);
+        merged(found)
     }
 
-    fn literal_spans(&self, text: &[u8]) -> Vec<Range<usize>> {
-        let mut spans = shapes::spans(text);
-        if let Some(values) = &self.known().values {
-            spans.extend(values.find_iter(text).map(|found| {
-                let tail = text.get(found.end()..).unwrap_or_default();
-                found.start()..found.end() + encoded::tail(text.get(found.range()), tail)
-            }));
-        }
-        spans
+    /// Whether a text may end within a secret, which goes on in what follows.
+    fn may_go_on(&self, text: &[u8]) -> bool {
+        let plain = plain::without_controls(text);
+        let text = plain.as_ref().map_or(text, |plain| &plain.text);
+        wrapped::is_continued(text)
+            || below::is_open(text)
+            || shapes::may_go_on(text)
+            || self.known().index.may_go_on(text)
+            || runs::may_go_on(text)
+    }
+
+    /// Where the part of a line begins that may be the first one of a secret: its last word, or
+    /// what may be a known value's beginning.
+    fn last_part(&self, line: &[u8]) -> usize {
+        let words = line.trim_ascii_end();
+        let words = words.strip_suffix(b"\\").unwrap_or(words).trim_ascii_end();
+        let word = words.iter().rposition(u8::is_ascii_whitespace).map_or(0, |before| before + 1);
+        let known = self.known();
+        let plain = plain::without_controls(line);
+        let value = match &plain {
+            None => known.index.begins_at(line),
+            Some(plain) => known
+                .index
+                .begins_at(&plain.text)
+                .and_then(|at| Some(plain.place(&(at..at + 1))?.start)),
+        };
+        value.map_or(word, |at| at.min(word))
     }
 }
 
-fn merged(mut spans: Vec<Range<usize>>) -> Vec<Range<usize>> {
-    spans.retain(|span| !span.is_empty());
+/// A part of a text that is not shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Hidden {
+    start: usize,
+    end: usize,
+    /// What it is, where its shape tells it: `a GitHub token`.
+    what: &'static str,
+}
+
+impl Hidden {
+    fn new(span: &Range<usize>, what: &'static str) -> Self {
+        Self { start: span.start, end: span.end, what }
+    }
+
+    fn moved(self, by: usize) -> Self {
+        Self { start: self.start + by, end: self.end + by, ..self }
+    }
+
+    /// The marker that stands in its place.
+    fn marker(&self) -> Cow<'static, str> {
+        let kind = self.what.trim_start_matches("a ").trim_start_matches("an ");
+        if kind.is_empty() {
+            return Cow::Borrowed(MARKER);
+        }
+        let kind = kind.replace(" of a ", " ").to_lowercase().replace(' ', "-");
+        Cow::Owned(format!("[redacted: {kind}]"))
+    }
+}
+
+/// What one pass over a text as it stands finds.
+struct Literal {
+    hidden: Vec<Hidden>,
+    /// Where the last words of lines may go on in the next one.
+    open: Vec<usize>,
+}
+
+/// The secrets of a text as it stands.
+fn literal(known: &KnownValues, text: &[u8]) -> Literal {
+    let shapes::Scan { matches, values, open } = shapes::scan(known.index.table(), text);
+    let shapes = matches.into_iter().map(|found| {
+        // A name and its value say what it is.
+        let told = found.weight == shapes::Weight::Credential;
+        Hidden::new(&found.span, if told { found.what } else { "" })
+    });
+    let mut hidden: Vec<Hidden> = shapes.collect();
+    hidden.extend(known.index.find(text, &values).iter().map(|span| Hidden::new(span, "")));
+    Literal { hidden, open }
+}
+
+/// The secrets of a text that are seen only when it is read in another way. Beside the text come
+/// the ends of those that are seen as it stands, and where last words may go on.
+fn as_read(
+    known: &KnownValues,
+    text: &[u8],
+    (ends, open): (&[usize], &[usize]),
+    depth: u8,
+    found: &mut Vec<Hidden>,
+) {
+    let mut read = |plain: &plain::Plain, offset: usize| {
+        let Literal { hidden: mut inside, open } = literal(known, &plain.text);
+        if depth > 0 {
+            let ends: Vec<usize> = inside.iter().map(|hidden| hidden.end).collect();
+            as_read(known, &plain.text, (&ends, &open), depth - 1, &mut inside);
+        }
+        found.extend(inside.iter().filter_map(|hidden| {
+            let span = plain.place(&(hidden.start..hidden.end))?;
+            Some(Hidden::new(&span, hidden.what).moved(offset))
+        }));
+    };
+    for (groups, view) in [
+        (plain::lines_with_controls(text), plain::without_controls as fn(&[u8]) -> _),
+        (plain::lines_with_escapes(text), plain::decoded),
+    ] {
+        for group in groups {
+            if let Some(plain) = view(text.get(group.clone()).unwrap_or_default()) {
+                read(&plain, group.start);
+            }
+        }
+    }
+    runs::readable(text).iter().for_each(|plain| read(plain, 0));
+    let wrapped = wrapped::secrets(text, ends, open);
+    found.extend(wrapped.iter().map(|(span, what)| Hidden::new(span, what)));
+    found.extend(below::secrets(text).iter().map(|span| Hidden::new(span, "")));
+}
+
+fn merged(mut spans: Vec<Hidden>) -> Vec<Hidden> {
+    spans.retain(|span| span.start < span.end);
     spans.sort_unstable_by_key(|span| (span.start, span.end));
-    let mut out: Vec<Range<usize>> = Vec::with_capacity(spans.len());
+    let mut out: Vec<Hidden> = Vec::with_capacity(spans.len());
     for span in spans {
         match out.last_mut() {
-            Some(last) if span.start <= last.end => last.end = last.end.max(span.end),
+            Some(last) if span.start <= last.end => {
+                last.end = last.end.max(span.end);
+                if last.what.is_empty() {
+                    last.what = span.what;
+                }
+            }
             _ => out.push(span),
         }
     }
@@ -212,15 +359,19 @@ fn merged(mut spans: Vec<Range<usize>>) -> Vec<Range<usize>> {
 }
 
 /// Writes `text` with a marker in place of every span, as many lines as before.
-fn replace(text: &[u8], spans: &[Range<usize>], out: &mut Vec<u8>) {
+fn replace(text: &[u8], spans: &[Hidden], out: &mut Vec<u8>) {
     let mut at = 0;
     for span in spans {
         out.extend_from_slice(text.get(at..span.start).unwrap_or_default());
-        out.extend_from_slice(MARKER.as_bytes());
-        let hidden = text.get(span.clone()).unwrap_or_default();
-        for _ in memchr::memchr_iter(b'\n', hidden) {
+        let marker = span.marker();
+        out.extend_from_slice(marker.as_bytes());
+        let hidden = text.get(span.start..span.end).unwrap_or_default();
+        for end in memchr::memchr_iter(b'\n', hidden) {
+            if end.checked_sub(1).and_then(|before| hidden.get(before)) == Some(&b'\r') {
+                out.push(b'\r');
+            }
             out.push(b'\n');
-            out.extend_from_slice(MARKER.as_bytes());
+            out.extend_from_slice(marker.as_bytes());
         }
         at = span.end;
     }
@@ -243,7 +394,7 @@ mod tests {
             ("json p@ss w\\\"rd/1", "json [redacted]"),
             ("b64 cEBzcyB3InJkLzE=", "b64 [redacted]"),
             // `user:p@ss w"rd/1`: the value starts in the middle of a group of three.
-            ("b64 dXNlcjpwQHNzIHcicmQvMQ==", "b64 dXNlcjp[redacted]"),
+            ("b64 dXNlcjpwQHNzIHcicmQvMQ==", "b64 dXNlcj[redacted]"),
             ("short stays", "short stays"),
         ] {
             assert_eq!(redactor.redact(text), expect, "{text}");
@@ -318,7 +469,7 @@ mod tests {
             "{\"access_token\":\"abcdefghijklmnop\"}",
         ] {
             let out = redactor.redact(text);
-            assert!(out.contains(MARKER), "{text} -> {out}");
+            assert!(out.contains("[redacted"), "{text} -> {out}");
             for secret in [
                 "hunter2",
                 "abcdef0123456789",
@@ -413,7 +564,7 @@ mod tests {
         let text = "before\n-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA\nabcd\n-----END RSA PRIVATE KEY-----\nafter";
         assert_eq!(
             Redactor::default().redact(text),
-            "before\n[redacted]\n[redacted]\n[redacted]\n[redacted]\nafter"
+            "before\n{0}\n{0}\n{0}\n{0}\nafter".replace("{0}", KEY_MARKER)
         );
     }
 

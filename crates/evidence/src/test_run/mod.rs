@@ -179,6 +179,14 @@ impl TestRun {
         self.source
     }
 
+    /// How many tests failed, as complete summaries or report files have it: not by lines that
+    /// only look like a failed test.
+    pub fn failed_in_summary(&self) -> u64 {
+        let whole = |runner: &&Runner| self.source == Source::Report || runner.has_summary();
+        let failed = |runner: &Runner| runner.counts().failed;
+        self.runners.values().filter(whole).map(failed).sum()
+    }
+
     /// How well it is known.
     pub fn knowledge(&self) -> Knowledge {
         let counts = self.counts();

@@ -154,7 +154,7 @@ pub(super) const RULES: &[Rule] = &[
     // TAP
     rule("tap", Starts, &["TAP version"], r"^TAP version \d+$", &["TAP version 13"]),
     rule("tap", Result(None), &["ok "], r"^ *(?P<outcome>ok|not ok) \d+(?: -)?(?: (?P<name>[^#]*?(?:#\d[^#]*?)*))?(?: +# ?(?P<directive>(?i:skip|todo))\b.*)?(?: +# time=.*)?$", &[
-        "ok 1 - adds", "not ok 2 adds negative numbers", "ok 3 - slow # SKIP no network", "not ok 4 # TODO later", "    ok 1 - nested",
+        "ok 1 - adds", "not ok 2 adds negative numbers", "ok 3 - slow # SKIP no network", "not ok 4 # todo later", "    ok 1 - nested",
     ]),
     // A plan is complete only with its end, but where it stands differs from runner to runner.
     rule("tap", Part(Groups), &["1.."], r"^1\.\.\d+(?: .*)?$", &["1..3", "1..0 # SKIP no network"]),

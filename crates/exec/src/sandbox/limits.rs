@@ -1,6 +1,5 @@
 //! What a command may use up.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
 /// What a command and everything it starts may use up. What bounds all its processes together is
@@ -47,9 +46,11 @@ fn available_memory() -> u64 {
 }
 
 impl Limits {
+    #[cfg(target_os = "linux")]
     /// Sets what the kernel enforces, for this process and its children. `threads_of_user` already
     /// run and count among the user's.
     pub(super) fn apply(&self, threads_of_user: u64) -> std::io::Result<()> {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
         let threads = self.threads.saturating_add(threads_of_user);
         for (resource, most) in [
             (Resource::Core, 0),

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | A | bubblewrap (user, process, network, IPC, host name and mount namespaces), Landlock, seccomp, limits |
 //! | B | Landlock, seccomp, limits, and a launcher that adopts and ends every process |
+//! | C | a container of an engine, without network ([`ContainerEngine`]) |
 //! | D | limits on nothing: only the environment is reduced |
 //!
 //! # Expected flow
@@ -22,30 +23,48 @@
 //! 4. It adopts what the command leaves, reports how the command ended, and kills everything when
 //!    the socket says so or is closed, which the end of Greenloop does too.
 //!
+//! Levels A and B are made of what only Linux has (`linux`); other systems have C and D
+//! (`elsewhere`).
+//!
 //! # Not resilient against
 //!
 //! docs/SECURITY-MODEL.md says what each level promises and what it does not.
 
-mod bubblewrap;
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "the launcher's part"))]
 pub(crate) mod cgroup;
+mod container;
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
 mod environment;
 mod guard;
 mod home;
-mod launcher;
 mod limits;
+#[cfg(target_os = "linux")]
+mod linux;
 mod policy;
 mod probe;
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "the launcher's part"))]
+mod proxy;
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "the launcher's part"))]
 mod request;
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "the launcher's part"))]
 mod rules;
-mod seccomp;
-mod supervise;
+mod scratch;
 
-pub use launcher::{LAUNCHER, launch};
+pub use container::{Container, ContainerEnd, ContainerEngine, ContainerJob, Mount};
+#[cfg(not(target_os = "linux"))]
+pub use elsewhere::launch;
 pub use limits::Limits;
-pub use policy::{Confinement, Grant, Place, Sandbox, SandboxError, Settings, remove_scratch};
+#[cfg(target_os = "linux")]
+pub use linux::launch;
+pub use policy::{
+    ClonePlace, Confinement, Grant, Place, Sandbox, SandboxError, Settings, remove_scratch,
+};
 pub use probe::{Probe, probe};
-pub use request::Level;
+pub use request::{LAUNCHER, Level};
+pub use scratch::{ScratchOwner, sweep_scratch};
 
 pub(crate) use environment::{holds_credentials, is_credential};
 pub(crate) use guard::Guard;
-pub(crate) use request::{Report, Request, TERMINATE};
+pub(crate) use proxy::Proxy;
+pub(crate) use request::{PROXY_SOCKET, Report, Request, TERMINATE};

@@ -6,11 +6,14 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::container::{Container, ContainerJob, Mount};
 use super::probe::{Probe, probe};
 use super::rules::{Access, Rules};
+use super::scratch::ScratchOwner;
 use super::{Level, Limits, Request, cgroup, environment, home};
-use crate::Command;
-use crate::command::Program;
+use crate::program::{Invocation, Program};
+use crate::withheld::is_withheld;
+use greenloop_model::Network;
 
 /// What a configuration says of sandboxes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub struct Settings {
     pub cache: Vec<PathBuf>,
     /// What a command may use up.
     pub limits: Limits,
+    /// Makes containers, where neither A nor B is to be had or may be used.
+    pub container: Option<Container>,
 }
 
 impl Default for Settings {
@@ -39,6 +44,7 @@ impl Default for Settings {
             read: Vec::new(),
             cache: Vec::new(),
             limits: Limits::default(),
+            container: None,
         }
     }
 }
@@ -70,13 +76,34 @@ pub struct Sandbox {
     place: Place,
     /// The user's home folders.
     homes: Vec<PathBuf>,
+    /// Whether the work tree's `.git` belongs to the command.
+    owns_git: bool,
+    /// Given back after the scratch folder is removed.
+    _owner: Option<ScratchOwner>,
+}
+
+/// Where a program works in a clone of its own.
+#[derive(Debug, Clone)]
+pub struct ClonePlace {
+    /// The clone, which it may write to, its `.git` included.
+    pub root: PathBuf,
+    /// Where a home and a temporary folder are made.
+    pub scratch: PathBuf,
+    /// What it may read: the objects that the clone shares, its input.
+    pub read: Vec<PathBuf>,
+    /// Folders that it may write to.
+    pub cache: Vec<PathBuf>,
+    /// Variables that it gets beside those that builds are known to need.
+    pub env: Vec<String>,
 }
 
 /// What one command may do beyond what all may.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Grant {
-    /// Whether it may use the network.
-    pub network: bool,
+    /// What it may reach.
+    pub network: Network,
+    /// Whether it needs what an earlier command of the run has fetched.
+    pub fetched: bool,
     /// Bytes of memory; the sandbox's limit for `None`.
     pub memory: Option<u64>,
     /// Folders that it may write to.
@@ -130,12 +157,65 @@ impl Sandbox {
     pub fn new(settings: Settings, place: Place) -> Result<Self, SandboxError> {
         let (level, found) = Self::choose(&settings, &place.root, &place.launcher)?;
         let off = settings.required.is_none();
-        let sandbox = Self { level, off, probe: found, settings, place, homes: homes() };
+        let homes = homes();
+        let sandbox = Self {
+            level,
+            off,
+            probe: found,
+            settings,
+            place,
+            homes,
+            owns_git: false,
+            _owner: None,
+        };
         if level > Level::D {
             cgroup::tidy();
             sandbox.furnish()?;
         }
         Ok(sandbox)
+    }
+
+    /// The sandbox of a program that works in a clone of the repository: of the same level, and
+    /// without what this one shows of the original, its work tree and its git folders.
+    ///
+    /// # Errors
+    /// [`SandboxError::Scratch`].
+    pub fn of_clone(&self, clone: ClonePlace) -> Result<Self, SandboxError> {
+        let ClonePlace { root, scratch, read, cache, env } = clone;
+        let mut state = self.place.state.clone();
+        state.extend(self.place.git.iter().cloned());
+        state.push(self.place.root.clone());
+        let settings = Settings { env, read, cache, ..self.settings.clone() };
+        let place = Place {
+            root,
+            git: Vec::new(),
+            own: Vec::new(),
+            state,
+            scratch,
+            launcher: self.place.launcher.clone(),
+        };
+        let homes = self.homes.clone();
+        let sandbox = Self {
+            level: self.level,
+            off: self.off,
+            probe: self.probe,
+            settings,
+            place,
+            homes,
+            owns_git: true,
+            _owner: None,
+        };
+        if sandbox.level > Level::D {
+            sandbox.furnish()?;
+        }
+        Ok(sandbox)
+    }
+
+    /// The same, with the right to its scratch folder, as long as it lives.
+    #[must_use]
+    pub fn owned_by(mut self, owner: Option<ScratchOwner>) -> Self {
+        self._owner = owner;
+        self
     }
 
     /// The level that commands in `root` would run at, and what the machine has.
@@ -153,7 +233,10 @@ impl Sandbox {
         let foreign = std::fs::metadata(root)
             .is_ok_and(|root| root.uid() != rustix::process::geteuid().as_raw());
         let most = if foreign { Level::B.min(settings.at_most) } else { settings.at_most };
-        let level = probe.strongest(most);
+        let level = match (probe.strongest(most), &settings.container) {
+            (Level::D, Some(_)) if most >= Level::C => Level::C,
+            (level, _) => level,
+        };
         if level < required {
             return Err(SandboxError::TooWeak { required, level, probe });
         }
@@ -224,7 +307,7 @@ impl Sandbox {
     /// The environment of a command: what is inherited, then what it is given.
     pub(crate) fn environment(
         &self,
-        command: &Command,
+        command: Invocation<'_>,
         grant: &Grant,
     ) -> Vec<(OsString, OsString)> {
         let named = |name: &OsStr| {
@@ -233,7 +316,7 @@ impl Sandbox {
         };
         let inherited = std::env::vars_os().filter(|(name, value)| {
             !command.env_remove.contains(name)
-                && (environment::is_inherited(name, value) || named(name))
+                && (named(name) || environment::is_inherited(name, value) && !is_withheld(name))
         });
         let mut all: Vec<_> = inherited.collect();
         if self.level > Level::D {
@@ -248,7 +331,7 @@ impl Sandbox {
 
     fn own_variables(&self, grant: &Grant) -> Vec<(OsString, OsString)> {
         let temporary = match self.level {
-            Level::A => "/tmp".into(),
+            Level::A | Level::C => "/tmp".into(),
             Level::B | Level::D => self.temporary(),
         };
         let mut own: Vec<(OsString, OsString)> = vec![
@@ -263,7 +346,7 @@ impl Sandbox {
         {
             own.push(("GRADLE_RO_DEP_CACHE".into(), caches.into()));
         }
-        if grant.network {
+        if grant.network.is_some() || grant.fetched {
             own.extend(home::FETCHED.iter().map(|fetched| {
                 (fetched.variable.into(), self.fetched().join(fetched.folder).into())
             }));
@@ -277,7 +360,7 @@ impl Sandbox {
     }
 
     /// What the launcher is asked for.
-    pub(crate) fn request(&self, command: &Command, grant: &Grant) -> Request {
+    pub(crate) fn request(&self, command: Invocation<'_>, grant: &Grant) -> Request {
         let mut limits = self.settings.limits.clone();
         if let Some(memory) = grant.memory {
             limits.memory = memory;
@@ -285,14 +368,15 @@ impl Sandbox {
         Request {
             level: self.level,
             bubblewrap: self.probe.and_then(|probe| probe.bubblewrap.clone()),
-            command: match &command.program {
+            command: match command.program {
                 Program::Shell(line) => vec!["sh".into(), "-c".into(), line.into()],
                 Program::Argv(words) => words.clone(),
             },
             environment: self.environment(command, grant),
-            cwd: command.cwd.clone(),
+            cwd: command.cwd.to_path_buf(),
             rules: self.rules(grant).into_rules(),
-            network: grant.network,
+            network: grant.network == Network::All,
+            proxied: matches!(grant.network, Network::Hosts(_)),
             limits,
             group: command.marker.step(),
         }
@@ -326,8 +410,8 @@ impl Sandbox {
                 rules.set(&folder, Access::Write);
             }
         }
-        let dot_git = self.place.root.join(".git");
-        for path in self.place.git.iter().chain(&self.place.own).chain([&dot_git]) {
+        let dot_git = (!self.owns_git).then(|| self.place.root.join(".git"));
+        for path in self.place.git.iter().chain(&self.place.own).chain(&dot_git) {
             rules.set(path, Access::Read);
         }
         if let Ok(program) = std::env::current_exe() {
@@ -421,12 +505,81 @@ impl Sandbox {
     pub(crate) fn guarded(&self) -> &[PathBuf] {
         match self.level {
             Level::B => &self.place.git,
-            Level::A | Level::D => &[],
+            Level::A | Level::C | Level::D => &[],
         }
     }
 
     pub(crate) fn launcher(&self) -> Option<&Path> {
-        (self.level > Level::D).then_some(self.place.launcher.as_path())
+        (self.level > Level::C).then_some(self.place.launcher.as_path())
+    }
+
+    /// At level C, what runs the command, and what it is asked for.
+    ///
+    /// # Errors
+    /// What a container cannot have.
+    pub(crate) fn container_job(
+        &self,
+        command: Invocation<'_>,
+        grant: &Grant,
+    ) -> Option<Result<(Container, ContainerJob), String>> {
+        let container = self.settings.container.clone().filter(|_| self.level == Level::C)?;
+        if matches!(grant.network, Network::Hosts(_)) {
+            return Some(Err("a list of hosts needs level A or B of the sandbox".to_owned()));
+        }
+        let text = |text: &OsStr| text.to_string_lossy().into_owned();
+        // Variables that builds inherit name places of this machine, not of the image.
+        let given = std::env::vars_os().filter(|(name, _)| {
+            let Some(name) = name.to_str() else { return false };
+            self.settings.env.iter().chain(&grant.env).any(|it| environment::matches(it, name))
+        });
+        let given = given.filter(|(name, _)| !command.env_remove.contains(name));
+        let mut all = environment::merged(given.collect(), self.own_variables(grant));
+        let over = command.env.iter().cloned().chain(command.marker.variables());
+        all = environment::merged(all, over);
+        let mut limits = self.settings.limits.clone();
+        limits.memory = grant.memory.unwrap_or(limits.memory);
+        let user = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let job = ContainerJob {
+            name: format!("greenloop-{}", command.marker.step()),
+            command: match command.program {
+                Program::Shell(line) => vec!["sh".into(), "-c".into(), line.clone()],
+                Program::Argv(words) => words.iter().map(|word| text(word)).collect(),
+            },
+            environment: all.iter().map(|(name, value)| (text(name), text(value))).collect(),
+            cwd: command.cwd.to_path_buf(),
+            mounts: self.container_mounts(grant),
+            network: grant.network == Network::All,
+            user: format!("{}:{}", user.0, user.1),
+            memory: limits.memory,
+            processes: limits.processes,
+            file_bytes: limits.file_bytes,
+            timeout: command.timeout,
+        };
+        Some(Ok((container, job)))
+    }
+
+    /// The deeper ones later: they are mounted over the others.
+    fn container_mounts(&self, grant: &Grant) -> Vec<Mount> {
+        let there = |path: &PathBuf| path.canonicalize().ok();
+        let mut mounts = vec![Mount::WriteAt(self.temporary(), "/tmp".into())];
+        let read = self.settings.read.iter().filter_map(there).map(Mount::Read);
+        mounts.extend(read);
+        let root = there(&self.place.root);
+        let written = self.settings.cache.iter().chain(&grant.cache).filter_map(there).chain(root);
+        mounts.extend(written.map(Mount::Write));
+        mounts.extend([self.home(), self.fetched()].iter().filter_map(there).map(Mount::Write));
+        let dot_git = (!self.owns_git).then(|| self.place.root.join(".git"));
+        let kept = self.place.git.iter().chain(&self.place.own).chain(&dot_git);
+        mounts.extend(kept.filter_map(there).map(Mount::Read));
+        let hidden = self.place.state.iter().filter_map(there).filter(|path| {
+            // What lies in no mount is not seen.
+            mounts.iter().any(|mount| path.starts_with(mount.at())) && path.is_dir()
+        });
+        let hidden: Vec<Mount> = hidden.map(Mount::Empty).collect();
+        mounts.extend(hidden);
+        mounts.sort_by(|a, b| a.at().cmp(b.at()));
+        mounts.dedup_by(|a, b| a.at() == b.at());
+        mounts
     }
 }
 

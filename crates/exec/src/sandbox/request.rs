@@ -10,11 +10,16 @@ use serde::{Deserialize, Serialize};
 use super::Limits;
 use super::rules::Rule;
 
+/// The first argument of the program as launcher.
+pub const LAUNCHER: &str = "sandbox-launcher";
+
 /// How strong a sandbox is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Level {
     /// None.
     D,
+    /// A container of an engine, without network.
+    C,
     /// Landlock, seccomp, limits, and a launcher that ends every process.
     B,
     /// The same inside namespaces of its own.
@@ -27,13 +32,14 @@ impl Level {
         match self {
             Self::A => "A",
             Self::B => "B",
+            Self::C => "C",
             Self::D => "D",
         }
     }
 
     /// The level of that name.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::A, Self::B, Self::D]
+        [Self::A, Self::B, Self::C, Self::D]
             .into_iter()
             .find(|level| level.name().eq_ignore_ascii_case(name))
     }
@@ -43,6 +49,7 @@ impl Level {
         match self {
             Self::A => "bubblewrap, Landlock and seccomp",
             Self::B => "Landlock and seccomp",
+            Self::C => "a container",
             Self::D => "no sandbox",
         }
     }
@@ -68,8 +75,10 @@ pub(crate) struct Request {
     pub(crate) cwd: PathBuf,
     /// What it may read and write.
     pub(crate) rules: Vec<Rule>,
-    /// Whether it may use the network.
+    /// Whether it may use the whole network.
     pub(crate) network: bool,
+    /// Whether it reaches a proxy, and nothing else; the launcher hands the listening socket over.
+    pub(crate) proxied: bool,
     pub(crate) limits: Limits,
     /// Names its group of processes; unique.
     pub(crate) group: String,
@@ -101,6 +110,9 @@ pub(crate) enum Report {
 
 /// Asks the launcher to end the command politely. The end of the stream asks it to kill.
 pub(crate) const TERMINATE: u8 = b'T';
+
+/// Stands before the reports, with the socket at which the command expects its proxy.
+pub(crate) const PROXY_SOCKET: u8 = b'P';
 
 /// The most that a request can be: arguments and environment are bounded by the kernel at less.
 const LARGEST: usize = 64 << 20;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{HubClient, HubError};
 use crate::client::connection::Call;
 use crate::types::{
-    AgentHeartbeat, AgentLeaving, AttemptFailure, AttemptHeartbeat, AttemptLease, ClaimRequest,
-    Claimed, Completion, Evidence, NewEvidence,
+    Agent, AgentHeartbeat, AgentLeaving, AttemptFailure, AttemptHeartbeat, AttemptLease,
+    ClaimRequest, Claimed, Completion, Evidence, NewEvidence,
 };
 use greenloop_model::task::Lease;
 
@@ -65,13 +65,12 @@ impl HubClient {
         self.call::<serde_json::Value>(&call).await.map(drop)
     }
 
-    /// Says that the worker is there.
+    /// Says that the worker is there; what the hub knows of it, and what a person wants of it.
     ///
     /// # Errors
     /// As for every call.
-    pub async fn agent_heartbeat(&self, beat: &AgentHeartbeat) -> Result<(), HubError> {
-        let call = Call::post("agents/heartbeat", beat)?;
-        self.call::<serde_json::Value>(&call).await.map(drop)
+    pub async fn agent_heartbeat(&self, beat: &AgentHeartbeat) -> Result<Agent, HubError> {
+        self.ask(&Call::post("agents/heartbeat", beat)?).await
     }
 
     /// Says that this start of the worker stops.

@@ -14,7 +14,7 @@ use url::Url;
 use super::{HubError, HubErrorKind};
 use crate::types::Problem;
 use greenloop_http::retry::{BackoffBuilder as _, ExponentialBuilder, backoff, delay, retry_after};
-use greenloop_http::{HttpClients, is_private, words};
+use greenloop_http::{HttpClients, checked, is_private, words};
 
 /// For one try of a call that does not wait at the hub.
 const TRY: Duration = Duration::from_secs(20);
@@ -74,7 +74,7 @@ impl<'a> Call<'a> {
     /// Changes something, once, however often it is sent.
     pub(super) fn post(path: impl Into<String>, body: &impl Serialize) -> Result<Self, HubError> {
         let body = serde_json::to_value(body).map_err(|error| {
-            HubError::new(HubErrorKind::Invalid, "the call cannot be written").because(error)
+            HubError::new(HubErrorKind::Invalid, "could not encode the request").because(error)
         })?;
         let key = uuid::Uuid::now_v7().to_string();
         Ok(Self { method: Method::POST, body: Some(body), key: Some(key), ..Self::get(path) })
@@ -92,8 +92,15 @@ impl HubClient {
     /// # Errors
     /// [`HubErrorKind::Invalid`] when that is not an address of a web server.
     pub fn new(url: &str, token: Option<SecretString>) -> Result<Self, HubError> {
-        let invalid =
-            || HubError::new(HubErrorKind::Invalid, format!("{url:?} is not the address of a hub"));
+        let invalid = || {
+            HubError::new(
+                HubErrorKind::Invalid,
+                format!(
+                    "{url:?} is not a valid address for a \
+                hub"
+                ),
+            )
+        };
         let mut base = Url::parse(url).map_err(|error| invalid().because(error))?;
         let plain = matches!(base.scheme(), "http" | "https")
             && base.host().is_some()
@@ -107,7 +114,7 @@ impl HubClient {
         let path = base.path().trim_end_matches('/').to_owned();
         base.set_path(&format!("{path}/"));
         if token.is_some() && !is_private(&base) {
-            tracing::warn!(hub = %base, "the token goes over the network in the clear: use https");
+            tracing::warn!(hub = %base, "the token would be sent unencrypted: use https");
         }
         let shared = Shared { base, token, http: HttpClients::default() };
         Ok(Self { shared: Arc::new(shared), budget: BUDGET })
@@ -138,11 +145,23 @@ impl HubClient {
         &self,
         call: &Call<'_>,
     ) -> Result<Option<T>, HubError> {
+        let (status, body) = self.answer(call).await?;
+        self.read(call, status, &body)
+    }
+
+    /// As [`call`](Self::call), where the answer is text and not JSON.
+    pub(super) async fn text(&self, call: &Call<'_>) -> Result<String, HubError> {
+        let (_, body) = self.answer(call).await?;
+        String::from_utf8(body).map_err(|error| self.odd(call, "it is not text").because(error))
+    }
+
+    /// The answer of a success.
+    async fn answer(&self, call: &Call<'_>) -> Result<(StatusCode, Vec<u8>), HubError> {
         let until = Instant::now() + self.budget + call.waits;
         let mut delays = BACKOFF.build();
         loop {
             let (error, asked) = match self.once(call).await {
-                Ok((status, body)) => return self.read(call, status, &body),
+                Ok(answer) => return Ok(answer),
                 Err((error, asked)) => (error, asked),
             };
             if error.kind != HubErrorKind::Unavailable {
@@ -152,7 +171,7 @@ impl HubClient {
             if Instant::now() + pause > until {
                 return Err(error);
             }
-            tracing::debug!(%error, ?pause, "the hub is asked again");
+            tracing::debug!(%error, ?pause, "retrying the request to the hub");
             tokio::time::sleep(pause).await;
         }
     }
@@ -168,7 +187,7 @@ impl HubClient {
     ) -> Result<(StatusCode, Vec<u8>), (HubError, Option<Duration>)> {
         let url = self.url(&call.path).map_err(|error| (error, None))?;
         let lost = |error: reqwest::Error| {
-            let message = format!("the hub at {} cannot be reached", self.shared.base);
+            let message = format!("could not reach the hub at {}", self.shared.base);
             let error = error.without_url();
             (HubError::new(HubErrorKind::Unavailable, message).because(error), None)
         };
@@ -182,7 +201,8 @@ impl HubClient {
             request = request.header("idempotency-key", key);
         }
         if let Some(body) = &call.body {
-            request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
+            let body = checked("the hub", body.to_string().as_bytes()).into_owned();
+            request = request.header(CONTENT_TYPE, "application/json").body(body);
         }
         let mut response = request.send().await.map_err(lost)?;
         let status = response.status();
@@ -190,7 +210,7 @@ impl HubClient {
         let mut body = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(lost)? {
             if body.len() + piece.len() > LONGEST {
-                return Err((self.odd(call, "an answer that has no end"), None));
+                return Err((self.odd(call, "the answer is too long"), None));
             }
             body.extend_from_slice(&piece);
         }
@@ -255,7 +275,7 @@ impl HubClient {
         }
         serde_json::from_slice(body)
             .map(Some)
-            .map_err(|error| self.odd(call, "an answer that is not the hub's").because(error))
+            .map_err(|error| self.odd(call, "the answer is not from a hub").because(error))
     }
 
     fn odd(&self, call: &Call<'_>, what: &str) -> HubError {

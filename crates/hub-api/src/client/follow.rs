@@ -97,7 +97,7 @@ impl Follow {
             .await
             .map_err(|_elapsed| lost("silence"))?
             .map_err(|error| lost("connection").because(error.without_url()))?
-            .ok_or_else(|| lost("the hub ended them"))?;
+            .ok_or_else(|| lost("the hub closed it"))?;
         self.stream = Some(stream);
         self.delays = BACKOFF.build();
         self.lost = None;
@@ -107,7 +107,7 @@ impl Follow {
     async fn connect(&self) -> Result<reqwest::Response, HubError> {
         let url = self.client.url("events")?;
         let unreachable = || {
-            let message = format!("the hub at {} cannot be reached", self.client.address());
+            let message = format!("could not reach the hub at {}", self.client.address());
             HubError::new(HubErrorKind::Unavailable, message)
         };
         let mut request = self
@@ -128,7 +128,7 @@ impl Follow {
             return Ok(response);
         }
         let message = format!(
-            "the hub at {} answers the request for its events with {}",
+            "the hub at {} answered the request for its events with {}",
             self.client.address(),
             status.as_u16()
         );
@@ -146,7 +146,7 @@ impl Reader {
     fn push(&mut self, piece: &[u8]) -> Result<(), HubError> {
         self.bytes.extend(piece.iter().filter(|byte| **byte != b'\r'));
         if self.bytes.len() > LONGEST && !self.bytes.windows(2).any(|two| two == b"\n\n") {
-            return Err(HubError::new(HubErrorKind::Protocol, "an event of the hub has no end"));
+            return Err(HubError::new(HubErrorKind::Protocol, "an event of the hub is too long"));
         }
         Ok(())
     }

@@ -31,6 +31,14 @@ impl HubClient {
         self.ask(&Call::get(format!("graphs/{graph}"))).await
     }
 
+    /// The completion report of a graph as text: `json`, `markdown` or `html`.
+    ///
+    /// # Errors
+    /// [`NotFound`](super::HubErrorKind::NotFound)
+    pub async fn report(&self, graph: GraphId, format: &str) -> Result<String, HubError> {
+        self.text(&Call::get(format!("graphs/{graph}/report")).with("format", format)).await
+    }
+
     /// All graphs.
     ///
     /// # Errors
@@ -46,6 +54,33 @@ impl HubClient {
     pub async fn cancel_graph(&self, graph: GraphId) -> Result<(), HubError> {
         let call = Call::post(format!("graphs/{graph}/cancel"), &serde_json::json!({}))?;
         self.call::<serde_json::Value>(&call).await.map(drop)
+    }
+
+    /// Tasks of all graphs that a text is found in, the latest first; at most `most`, and whether
+    /// there may be more.
+    ///
+    /// # Errors
+    /// [`Invalid`](super::HubErrorKind::Invalid) for a text that is empty or too long.
+    pub async fn search_tasks(
+        &self,
+        text: &str,
+        most: usize,
+    ) -> Result<(Vec<Task>, bool), HubError> {
+        let (mut found, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let mut call = Call::get("tasks/search").with("q", text).with("limit", PAGE);
+            if let Some(cursor) = &cursor {
+                call = call.with("cursor", cursor);
+            }
+            let page: Page<Task> = self.ask(&call).await?;
+            found.extend(page.items);
+            cursor = page.next;
+            if found.len() > most || cursor.is_none() {
+                let more = found.len() > most || cursor.is_some();
+                found.truncate(most);
+                return Ok((found, more));
+            }
+        }
     }
 
     /// A graph's tasks, in the order they were handed in.

@@ -9,12 +9,16 @@
 //! - A lease that is no longer held is [`HubErrorKind::StaleLease`] and nothing else is.
 //! - The token goes to the hub's own address only (no redirect is followed) and is never printed.
 
+mod actions;
 mod agents;
+mod approvals;
 mod attempts;
 mod connection;
 mod error;
+mod flakes;
 mod follow;
 mod graphs;
+mod logs;
 mod runs;
 mod tasks;
 #[cfg(test)]

@@ -133,7 +133,7 @@ impl TaskRunner for HubTasks {
     async fn submit(&self, request: &TasksRequest) -> Result<Submitted, TasksError> {
         let mut graph = (self.load)(&request.work_tree).map_err(|source| TasksError {
             kind: TasksErrorKind::Graph,
-            message: "the graph of tasks cannot be used".to_owned(),
+            message: "the graph of tasks is invalid".to_owned(),
             source: Some(source),
         })?;
         graph.run = Some(request.run.to_string());
@@ -174,7 +174,7 @@ impl TaskRunner for HubTasks {
             tokio::select! {
                 event = events.next(), if listening => {
                     if let Err(error) = event {
-                        tracing::warn!(%error, "the hub's events cannot be followed");
+                        tracing::warn!(%error, "could not follow the hub's events");
                         listening = false;
                     }
                     tokio::time::sleep(BURST).await;

@@ -51,6 +51,19 @@ impl Respond for Turns {
 }
 
 #[tokio::test]
+async fn a_secret_that_reached_a_report_is_not_sent() {
+    let _guard = greenloop_evidence::Redactor::new(["Hub-Exit-7-x".to_owned()]).guard_exits();
+    let server = MockServer::start().await;
+    Mock::given(method("POST")).respond_with(ResponseTemplate::new(204)).mount(&server).await;
+    let completion =
+        Completion { summary: "done with Hub-Exit-7-x".into(), ..Completion::default() };
+    client(&server).complete(LEASE, &completion).await.unwrap();
+    let sent = server.received_requests().await.unwrap();
+    let said = String::from_utf8_lossy(&sent[0].body).into_owned();
+    assert!(said.contains("done with ************") && !said.contains("Hub-Exit"), "{said}");
+}
+
+#[tokio::test]
 async fn a_call_is_repeated_under_one_key_and_the_next_has_another() {
     let server = MockServer::start().await;
     Mock::given(method("POST"))

@@ -84,8 +84,17 @@ impl Check {
     }
 
     fn graph(&mut self, submission: GraphSubmission) -> TaskGraph {
-        let GraphSubmission { project, repository, target, gates, name, run: _, epics, tasks } =
-            submission;
+        let GraphSubmission {
+            project,
+            repository,
+            target,
+            gates,
+            merge_approval,
+            name,
+            run: _,
+            epics,
+            tasks,
+        } = submission;
         self.at_most(epics.len(), MOST_EPICS, "epics");
         self.at_most(tasks.len(), MOST_TASKS, "tasks");
         let needs = tasks.iter().map(|task| task.needs.len()).sum();
@@ -113,7 +122,7 @@ impl Check {
             .enumerate()
             .map(|(i, task)| self.task(task, i, &epic_names, &task_names))
             .collect();
-        TaskGraph { project, repository, target, gates, name, epics, tasks }
+        TaskGraph { project, repository, target, gates, merge_approval, name, epics, tasks }
     }
 
     fn at_most(&mut self, found: usize, most: usize, what: &str) {
@@ -121,8 +130,8 @@ impl Check {
             self.report(
                 ProblemKind::TooLarge,
                 root(if what == "needs" { "tasks" } else { what }),
-                format!("the graph has {found} {what}; the most is {most}"),
-                "divide it into several graphs",
+                format!("the graph has {found} {what}; the maximum is {most}"),
+                "split it into several graphs",
             );
         }
     }
@@ -184,11 +193,11 @@ impl Check {
         }
         for (wrong, key, message) in [
             (!task.hours.is_finite() || task.hours < 0.0, "hours", "is not a number of hours"),
-            (task.max_attempts == 0, "max_attempts", "is 0; a task is tried at least once"),
+            (task.max_attempts == 0, "max_attempts", "is 0; a task needs at least one attempt"),
             (
                 task.timeout_seconds == Some(0),
                 "timeout_seconds",
-                "is 0; an attempt takes at least a second",
+                "is 0; an attempt needs at least one second",
             ),
         ] {
             if wrong {
@@ -219,8 +228,8 @@ impl Check {
                 self.report(
                     ProblemKind::InvalidValue,
                     path().key("at_least"),
-                    format!("{} is not a share that an epic can reach", condition.at_least),
-                    "write a whole percentage from 1 to 100",
+                    format!("{} is not a valid percentage of an epic", condition.at_least),
+                    "use a whole percentage from 1 to 100",
                 );
             }
             let epic = self.known(&condition.epic, epics, "epic", || path().key("epic"));
@@ -246,7 +255,7 @@ impl Check {
                 Some(near) => format!("did you mean `{near}`?"),
                 None if known.is_empty() => format!("the graph has no {what}s"),
                 None if known.len() <= MOST_LISTED => format!("the {what}s are {}", list(known)),
-                None => format!("none of the {} {what}s is called nearly so", known.len()),
+                None => format!("none of the {} {what}s has a similar name", known.len()),
             };
             let message = format!("no {what} has the key {}", quoted(key));
             self.report(ProblemKind::UnknownName, path(), message, &help);
@@ -281,9 +290,9 @@ impl Check {
 
     fn bounded(&mut self, text: &str, path: impl Fn() -> Path) {
         let (wrong, help) = if text.contains('\0') {
-            ("holds a NUL", "")
+            ("contains a NUL byte", "")
         } else if text.len() > LONGEST_TEXT {
-            ("has more than 64 KiB", "put it in a script or a document of the repository")
+            ("has more than 64 KiB", "move it to a script or a document in the repository")
         } else {
             return;
         };
@@ -298,8 +307,8 @@ impl Check {
             self.report(
                 ProblemKind::InvalidUrl,
                 root("repository"),
-                format!("{} is not the address of a repository", quoted(text)),
-                "write it as `git clone` takes it: https://…, ssh://…, or a path",
+                format!("{} is not a valid repository address", quoted(text)),
+                "use a form that `git clone` accepts: https://…, ssh://…, or a path",
             );
         }
     }
@@ -309,7 +318,7 @@ impl Check {
             self.report(
                 ProblemKind::InvalidValue,
                 path(),
-                format!("{} cannot be the name of a branch", quoted(name)),
+                format!("{} is not a valid branch name", quoted(name)),
                 "see `git help check-ref-format`",
             );
         }
@@ -321,8 +330,8 @@ impl Check {
             self.report(
                 ProblemKind::InvalidPath,
                 path(),
-                format!("{} is not a pattern for files of the repository", quoted(text)),
-                "write it relative to the repository's root: src/routes/*.ts",
+                format!("{} is not a valid file pattern", quoted(text)),
+                "use a pattern relative to the repository's root: src/routes/*.ts",
             );
         }
     }
@@ -338,7 +347,7 @@ impl Check {
                 let message = match tasks.as_slice() {
                     [only] => format!("task {} needs itself", quoted(key(only))),
                     several => format!(
-                        "tasks wait for each other: {} → {}",
+                        "tasks need each other: {} → {}",
                         shortened(several.iter().map(key).collect(), " → "),
                         key(first)
                     ),
@@ -347,14 +356,14 @@ impl Check {
                     ProblemKind::Cycle,
                     path(*last).key("needs").index(edge.unwrap_or(0)),
                     message,
-                    "remove one of these `needs`, so that one task can begin",
+                    "remove one of these `needs`, so that one task can start",
                 );
             }
             Fault::Unmet { task, condition, reached, stuck } => {
                 let asked = &graph.tasks[*task].conditions[*condition];
                 let epic = quoted(&graph.epics[asked.epic].key);
                 let message = format!(
-                    "task {} waits for {}% of epic {epic}, which never comes further than {:.0}%",
+                    "task {} waits for {}% of epic {epic}, which cannot exceed {:.0}%",
                     quoted(key(task)),
                     asked.at_least,
                     reached.percent().floor()
@@ -363,7 +372,7 @@ impl Check {
                     format!("no task belongs to epic {epic}")
                 } else {
                     let names = shortened(stuck.iter().map(key).collect(), ", ");
-                    format!("these tasks of it cannot begin before: {names}")
+                    format!("these tasks of the epic cannot start before: {names}")
                 };
                 let at = path(*task).key("conditions").index(*condition).key("at_least");
                 self.report(ProblemKind::InvalidValue, at, message, &help);

@@ -16,6 +16,8 @@ pub struct TaskGraph {
     pub target: String,
     /// Commands that a merge must pass, on the very commit.
     pub gates: Vec<String>,
+    /// Whether a person has to approve every merge into the target.
+    pub merge_approval: bool,
     /// What this graph is called.
     pub name: String,
     /// In the order in which they were handed in.
@@ -78,6 +80,7 @@ impl From<&TaskGraph> for GraphSubmission {
             repository: graph.repository.clone(),
             target: graph.target.clone(),
             gates: graph.gates.clone(),
+            merge_approval: graph.merge_approval,
             name: graph.name.clone(),
             run: None,
             epics: graph.epics.clone(),

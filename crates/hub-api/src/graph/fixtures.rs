@@ -36,6 +36,7 @@ fn empty(epics: usize) -> TaskGraph {
         repository: None,
         target: "main".into(),
         gates: Vec::new(),
+        merge_approval: false,
         name: "random".into(),
         epics: (0..epics).map(epic).collect(),
         tasks: Vec::new(),

@@ -45,13 +45,13 @@ pub const MOST_EPICS: usize = 1_000;
 
 /// `tasks.yaml`
 const TASKS: FileKind = FileKind {
-    noun: "file of tasks",
+    noun: "task file",
     longest: 64 * 1024 * 1024,
     nodes: 64 * MOST_TASKS,
     most_problems: 50,
-    when_missing: "docs/tasks.md describes the format; examples/tasks/ has two to begin with",
+    when_missing: "docs/tasks.md describes the format; examples/tasks/ has two examples",
     when_empty: "it needs at least `project` and `tasks`; docs/tasks.md describes every key",
-    when_too_large: "divide it into several graphs",
+    when_too_large: "split it into several graphs",
 };
 
 /// Reads, checks and ranks the graph in the file at `path`.

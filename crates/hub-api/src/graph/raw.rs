@@ -34,6 +34,9 @@ pub(super) struct RawProject {
     pub(super) target: Option<String>,
     /// Commands that every merge must pass, on the very commit.
     pub(super) gates: Option<Vec<String>>,
+    /// `merge`: a person has to approve every merge into the target. When it is left out, merges need
+    /// no approval.
+    pub(super) approval: Option<RawMergeApproval>,
 }
 
 /// A group of tasks.
@@ -88,6 +91,50 @@ pub(super) struct RawTask {
     pub(super) max_attempts: Option<u32>,
     /// Whether it was finished before.
     pub(super) done: Option<bool>,
+    /// What of it a person has to approve: `start` (or `true`), `merge`, or both as a list; nothing
+    /// when it is left out.
+    pub(super) approval: Option<RawApproval>,
+}
+
+/// What of a task a person has to approve.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum RawApproval {
+    /// `true`: its start.
+    Start(bool),
+    /// One of them.
+    One(RawApproved),
+    /// Both of them.
+    Several(Vec<RawApproved>),
+}
+
+impl RawApproval {
+    /// Whether a person has to approve this.
+    pub(super) fn covers(&self, what: RawApproved) -> bool {
+        match self {
+            Self::Start(start) => *start && what == RawApproved::Start,
+            Self::One(one) => *one == what,
+            Self::Several(several) => several.contains(&what),
+        }
+    }
+}
+
+/// What a person can approve of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RawApproved {
+    /// Its start.
+    Start,
+    /// The merge of its branch.
+    Merge,
+}
+
+/// What a person can approve of a whole graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RawMergeApproval {
+    /// Every merge into the target.
+    Merge,
 }
 
 /// An urgency.

@@ -10,7 +10,10 @@ use serde_json::Value as Json;
 use super::TASKS;
 use super::check::{Mistake, check};
 use super::checked::TaskGraph;
-use super::raw::{RawCondition, RawDuration, RawEpic, RawGraph, RawPriority, RawTask};
+use super::raw::{
+    RawApproved, RawCondition, RawDuration, RawEpic, RawGraph, RawMergeApproval, RawPriority,
+    RawTask,
+};
 use crate::types::{Action, ConditionSubmission, EpicSubmission, GraphSubmission, TaskSubmission};
 use greenloop_config::document::{Document, KeyPath};
 use greenloop_config::error::quoted;
@@ -43,7 +46,7 @@ pub(super) fn read(text: &str, file_name: &str) -> Result<TaskGraph, ConfigError
         Err(error) => {
             return fail(vec![Problem {
                 kind: ProblemKind::WrongType,
-                message: format!("a value does not fit: {error}"),
+                message: format!("invalid value: {error}"),
                 help: None,
                 position: Some(document.position(&KeyPath::root())),
             }]);
@@ -74,10 +77,10 @@ fn secrets_in(document: &Document) -> Vec<Problem> {
         let what = secrets::find(document.scalar(node)?)?;
         Some(Problem {
             kind: ProblemKind::Secret,
-            message: format!("`{place}` holds what looks like {what}"),
+            message: format!("`{place}` contains what looks like {what}"),
             help: Some(
-                "take it out of the file and give it to the workers as a variable of their \
-                 environment; if it was ever committed, revoke it"
+                "remove it from the file and set it as an environment variable of the workers; if \
+                 it was ever committed, revoke it"
                     .to_owned(),
             ),
             position: Some(document.position(&place)),
@@ -109,7 +112,7 @@ impl Reader<'_> {
         let help = match first {
             Some(first) => {
                 let line = self.document.position(&in_file(first)).line;
-                format!("the first is in line {line}; a key must be unique")
+                format!("the first one is in line {line}; keys must be unique")
             }
             None => help.clone(),
         };
@@ -128,6 +131,7 @@ impl Reader<'_> {
             repository: project.repository,
             target: project.target.unwrap_or_else(|| "main".to_owned()),
             gates: project.gates.unwrap_or_default(),
+            merge_approval: matches!(project.approval, Some(RawMergeApproval::Merge)),
             run: None,
             epics: epics.unwrap_or_default().into_iter().map(epic).collect(),
             tasks,
@@ -141,9 +145,9 @@ impl Reader<'_> {
         let mut seen = HashSet::new();
         for (i, key) in needs.iter().enumerate() {
             if !seen.insert(key) {
-                let message = format!("{} is needed twice", quoted(key));
+                let message = format!("{} is listed twice", quoted(key));
                 let place = place().key("needs").index(i);
-                self.report(ProblemKind::DuplicateName, &place, message, "remove one of the two");
+                self.report(ProblemKind::DuplicateName, &place, message, "remove one of them");
             }
         }
         let conditions = raw.conditions.unwrap_or_default().into_iter().enumerate();
@@ -153,6 +157,7 @@ impl Reader<'_> {
             })
             .collect();
         let timeout = raw.timeout.and_then(|raw| self.timeout(&raw, || place().key("timeout")));
+        let approved = |what| raw.approval.as_ref().is_some_and(|it| it.covers(what));
         TaskSubmission {
             description,
             epic: raw.epic,
@@ -169,6 +174,8 @@ impl Reader<'_> {
             timeout_seconds: timeout.map(|timeout| timeout.as_secs().max(1)),
             max_attempts: raw.max_attempts.unwrap_or(DEFAULT_ATTEMPTS),
             done: raw.done.unwrap_or(false),
+            approval: approved(RawApproved::Start),
+            merge_approval: approved(RawApproved::Merge),
             ..TaskSubmission::new(raw.key, raw.title, action)
         }
     }
@@ -195,7 +202,7 @@ impl Reader<'_> {
                         ProblemKind::InvalidValue,
                         &place().key("description"),
                         "the task has two descriptions: `description` and `agent`".to_owned(),
-                        "put all that the agent has to know under `agent`",
+                        "put everything that the agent must know under `agent`",
                     );
                 }
                 (Action::Agent, agent)
@@ -205,7 +212,7 @@ impl Reader<'_> {
                     ProblemKind::InvalidValue,
                     &place().key("agent"),
                     "a task has a `command` or an `agent`, not both".to_owned(),
-                    "make two tasks of it, one of which needs the other",
+                    "split it into two tasks, one of which needs the other",
                 );
                 (Action::Command(command), description)
             }
@@ -214,7 +221,7 @@ impl Reader<'_> {
                     ProblemKind::MissingKey,
                     &place().key("key"),
                     "the task has nothing to do".to_owned(),
-                    "give it a `command`, or under `agent` what an agent is asked to do",
+                    "add a `command`, or instructions under `agent`",
                 );
                 (Action::Agent, description)
             }
@@ -234,8 +241,8 @@ impl Reader<'_> {
             self.report(
                 ProblemKind::InvalidValue,
                 &place(),
-                format!("{} is not a share that an epic can reach", quoted(&at_least)),
-                "write a whole percentage from 1% to 100%, such as 50%",
+                format!("{} is not a valid percentage of an epic", quoted(&at_least)),
+                "use a whole percentage from 1% to 100%, for example 50%",
             );
         }
         Some(ConditionSubmission { epic, at_least: percent? })
@@ -254,7 +261,7 @@ impl Reader<'_> {
                         ProblemKind::InvalidValue,
                         &place(),
                         format!("{} is not a priority", quoted(name)),
-                        "write P0 (most urgent) to P3, or a number from 0 to 1000",
+                        "use P0 (most urgent) to P3, or a number from 0 to 1000",
                     );
                     DEFAULT_PRIORITY
                 }
@@ -274,8 +281,8 @@ impl Reader<'_> {
             self.report(
                 ProblemKind::InvalidValue,
                 &place(),
-                format!("{shown} is not a time that an attempt can take"),
-                "write seconds (90) or a number with a unit (90s, 5m, 2h), at most 7d",
+                format!("{shown} is not a valid duration for an attempt"),
+                "use seconds (90) or a number with a unit (90s, 5m, 2h), at most 7d",
             );
         }
         read

@@ -80,6 +80,34 @@ fn a_file_means_what_it_says() {
     assert_eq!((routes.rank, review.rank), (3.5, 1.0));
 }
 
+#[test]
+fn what_a_person_approves_is_said_for_each_task_and_for_all_merges() {
+    for (written, start, merge) in [
+        ("", false, false),
+        (", approval: false", false, false),
+        (", approval: true", true, false),
+        (", approval: start", true, false),
+        (", approval: merge", false, true),
+        (", approval: [merge, start]", true, true),
+        (", approval: []", false, false),
+    ] {
+        let graph = graph(&format!("tasks: [{{key: a, title: A, command: x{written}}}]"));
+        let task = &graph.tasks[0];
+        assert_eq!((task.approval, task.merge_approval), (start, merge), "{written}");
+        assert!(!graph.merge_approval);
+    }
+    let text = "project: {name: p, approval: merge}\ntasks: [{key: a, title: A, command: x}]";
+    assert!(parse(text, "tasks.yaml").unwrap().merge_approval);
+    for (wrong, part) in [
+        ("project: {name: p, approval: true}\ntasks: [{key: a, title: A, command: x}]", "merge"),
+        ("project: {name: p}\ntasks: [{key: a, title: A, command: x, approval: mrege}]", "merge"),
+        ("project: {name: p}\ntasks: [{key: a, title: A, command: x, approval: [both]}]", "both"),
+    ] {
+        let error = refused(wrong);
+        assert!(error.contains(part), "{error}");
+    }
+}
+
 /// Each is reported once: its line, what stands there, what is wrong, the way out.
 #[test]
 fn mistakes_are_told_with_their_place() {
@@ -110,76 +138,76 @@ fn mistakes_are_told_with_their_place() {
         ),
         (
             task("{key: a, title: A, command: x}\n  - {key: a, title: B, command: y}"),
-            "4 a: two tasks have the key `a`\n  help: the first is in line 3; a key must be unique\n",
+            "4 a: two tasks have the key `a`\n  help: the first one is in line 3; keys must be unique\n",
         ),
         (
             two("needs: [beta]", "needs: [alpha]"),
-            "5 alpha: tasks wait for each other: alpha → beta → alpha\n  help: remove one of these `needs`, so that one task can begin\n",
+            "5 alpha: tasks need each other: alpha → beta → alpha\n  help: remove one of these `needs`, so that one task can start\n",
         ),
         (
             two("needs: [alpha]", "hours: 1"),
-            "4 alpha: task `alpha` needs itself\n  help: remove one of these `needs`, so that one task can begin\n",
+            "4 alpha: task `alpha` needs itself\n  help: remove one of these `needs`, so that one task can start\n",
         ),
         (
             two("needs: [beta, beta]", "hours: 1"),
-            "4 beta: `beta` is needed twice\n  help: remove one of the two\n",
+            "4 beta: `beta` is listed twice\n  help: remove one of them\n",
         ),
         (
             two("epic: one, conditions: [{epic: one, at_least: 60%}]", "epic: one"),
-            "4 60%: task `alpha` waits for 60% of epic `one`, which never comes further than 50%\n  help: these tasks of it cannot begin before: alpha\n",
+            "4 60%: task `alpha` waits for 60% of epic `one`, which cannot exceed 50%\n  help: these tasks of the epic cannot start before: alpha\n",
         ),
         (
             two("conditions: [{epic: two, at_least: 1%}]", "epic: one"),
-            "4 1%: task `alpha` waits for 1% of epic `two`, which never comes further than 0%\n  help: no task belongs to epic `two`\n",
+            "4 1%: task `alpha` waits for 1% of epic `two`, which cannot exceed 0%\n  help: no task belongs to epic `two`\n",
         ),
         (
             two("conditions: [{epic: one, at_least: 101%}]", "epic: one"),
-            "4 101%: `101%` is not a share that an epic can reach\n  help: write a whole percentage from 1% to 100%, such as 50%\n",
+            "4 101%: `101%` is not a valid percentage of an epic\n  help: use a whole percentage from 1% to 100%, for example 50%\n",
         ),
         (
             task("{key: a, title: A, command: x, hours: -1}"),
-            "3 -1: `tasks[0].hours` is -1; it must lie between 0 and 10000\n",
+            "3 -1: `tasks[0].hours` is -1; it must be between 0 and 10000\n",
         ),
         (
             task("{key: a, title: A, command: x, hours: 1e9}"),
-            "3 1e9: `tasks[0].hours` is 1000000000; it must lie between 0 and 10000\n",
+            "3 1e9: `tasks[0].hours` is 1000000000; it must be between 0 and 10000\n",
         ),
         (
             task("{key: a, title: A, command: x, max_attempts: 0}"),
-            "3 0: `tasks[0].max_attempts` is 0; it must lie between 1 and 20\n",
+            "3 0: `tasks[0].max_attempts` is 0; it must be between 1 and 20\n",
         ),
         (
             task("{key: a, title: A, command: x, priority: P7}"),
-            "3 P7: `P7` is not a priority\n  help: write P0 (most urgent) to P3, or a number from 0 to 1000\n",
+            "3 P7: `P7` is not a priority\n  help: use P0 (most urgent) to P3, or a number from 0 to 1000\n",
         ),
         (
             task("{key: a, title: A, command: x, timeout: 0s}"),
-            "3 0s: `0s` is not a time that an attempt can take\n  help: write seconds (90) or a number with a unit (90s, 5m, 2h), at most 7d\n",
+            "3 0s: `0s` is not a valid duration for an attempt\n  help: use seconds (90) or a number with a unit (90s, 5m, 2h), at most 7d\n",
         ),
         (task("{key: a, title: A, command: ' '}"), "3 ' ': `tasks[0].command` is empty\n"),
         (
             task("{key: a, title: A}"),
-            "3 a: the task has nothing to do\n  help: give it a `command`, or under `agent` what an agent is asked to do\n",
+            "3 a: the task has nothing to do\n  help: add a `command`, or instructions under `agent`\n",
         ),
         (
             task("{key: a, title: A, command: x, agent: y}"),
-            "3 y: a task has a `command` or an `agent`, not both\n  help: make two tasks of it, one of which needs the other\n",
+            "3 y: a task has a `command` or an `agent`, not both\n  help: split it into two tasks, one of which needs the other\n",
         ),
         (
             task("{key: a, title: A, agent: x, description: y}"),
-            "3 y: the task has two descriptions: `description` and `agent`\n  help: put all that the agent has to know under `agent`\n",
+            "3 y: the task has two descriptions: `description` and `agent`\n  help: put everything that the agent must know under `agent`\n",
         ),
         (
             task("{key: a, title: A, command: x, branch: 'a b'}"),
-            "3 'a b': `a b` cannot be the name of a branch\n  help: see `git help check-ref-format`\n",
+            "3 'a b': `a b` is not a valid branch name\n  help: see `git help check-ref-format`\n",
         ),
         (
             task("{key: a, title: A, command: x, files: [../x]}"),
-            "3 ../x: `../x` is not a pattern for files of the repository\n  help: write it relative to the repository's root: src/routes/*.ts\n",
+            "3 ../x: `../x` is not a valid file pattern\n  help: use a pattern relative to the repository's root: src/routes/*.ts\n",
         ),
         (
             "project: {name: p, repository: --upload-pack=x}\ntasks: [{key: a, title: A, command: x}]\n".into(),
-            "1 --upload-pack=x: `--upload-pack=x` is not the address of a repository\n  help: write it as `git clone` takes it: https://…, ssh://…, or a path\n",
+            "1 --upload-pack=x: `--upload-pack=x` is not a valid repository address\n  help: use a form that `git clone` accepts: https://…, ssh://…, or a path\n",
         ),
         ("project: {name: p}\ntasks: []\n".into(), "2 tasks: `tasks` must not be empty\n"),
         (
@@ -250,7 +278,7 @@ fn too_much_is_refused() {
         text.push_str(&format!("  - {{key: e{i}, title: E}}\n"));
     }
     text.push_str("tasks: [{key: a, title: A, command: x}]\n");
-    assert!(refused(&text).contains("has 1001 epics; the most is 1000"));
+    assert!(refused(&text).contains("has 1001 epics; the maximum is 1000"));
     let long = "# x\n".repeat(TASKS.longest / 4 + 1);
     assert_eq!(parse(&long, "tasks.yaml").unwrap_err().problems()[0].kind, ProblemKind::TooLarge);
 }

@@ -76,6 +76,9 @@ pub struct Agent {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub quarantined_since: Option<Timestamp>,
+    /// A person wants it to finish what it has and stop: it drains when it reads this.
+    #[serde(default)]
+    pub drain: bool,
     /// The task that it works on.
     #[schema(value_type = Option<i64>)]
     pub task: Option<TaskId>,

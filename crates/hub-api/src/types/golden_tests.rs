@@ -14,6 +14,7 @@ use greenloop_model::task::{
     AgentState, AttemptState, EventId, EvidenceKind, GraphId, GraphState, HoldDecision, HoldReason,
     MergeId, MergeState, TaskEventKind, TaskId, TaskState,
 };
+use greenloop_model::{ApprovalState, ApprovalSubject};
 
 const AT: Timestamp = Timestamp(1_700_000_000_123_456);
 const LATER: Timestamp = Timestamp(1_700_000_060_000_000);
@@ -67,6 +68,8 @@ fn task() -> Task {
         max_attempts: 3,
         percent: 40,
         agent: some("w1"),
+        assigned: some("w1"),
+        excluded: vec![text("w2")],
         commit: some("c0ffee"),
         updated_at: AT,
     }
@@ -101,6 +104,8 @@ fn graphs_and_tasks() -> Vec<String> {
         conditions: vec![ConditionSubmission { epic: text("1"), at_least: 80 }],
         timeout_seconds: Some(3600),
         done: true,
+        approval: true,
+        merge_approval: true,
         ..TaskSubmission::new("1.2", "Repositories", Action::Command(text("just check")))
     };
     let epic = EpicSubmission { key: text("1"), title: text("Data"), branch: some("epic-1") };
@@ -109,6 +114,7 @@ fn graphs_and_tasks() -> Vec<String> {
         repository: some("https://example.org/fleet.git"),
         target: text("main"),
         gates: vec![text("just check")],
+        merge_approval: true,
         name: text("sprint"),
         run: some("0198"),
         epics: vec![epic],
@@ -121,6 +127,7 @@ fn graphs_and_tasks() -> Vec<String> {
         repository: None,
         target: text("main"),
         state: GraphState::Running,
+        paused_since: Some(LATER),
         run: None,
         tasks: [(TaskState::Waiting, 2), (TaskState::Ready, 1), (TaskState::Done, 4)].into(),
         percent: 33.3,
@@ -250,6 +257,7 @@ fn agents() -> Vec<String> {
         state: AgentState::Working,
         quarantine: None,
         quarantined_since: None,
+        drain: true,
         task: Some(TaskId(7)),
         percent: Some(40),
         cpu_percent: Some(12.5),
@@ -301,6 +309,7 @@ fn merges() -> Vec<String> {
         merged: some("bb"),
         reason: None,
         unsolved: false,
+        approval: Some(4),
         created_at: AT,
         ended_at: Some(LATER),
     };
@@ -317,18 +326,155 @@ fn merges() -> Vec<String> {
         merged: 8,
         paused_until: Some(LATER),
         reason: some("the network is down"),
+        paused_since: Some(LATER),
         hold: Some(hold()),
     };
     let decision = HoldDecisionRequest {
         project: None,
         target: some("main"),
         decision: HoldDecision::Restore,
+        reason: text("the push was a mistake"),
     };
     vec![
         golden("merge", &merge),
         golden("branch", &branch),
         golden("hold_decision", &decision),
         golden("ejection", &Ejection { reason: text("not now") }),
+    ]
+}
+
+fn logs() -> Vec<String> {
+    let log = TaskLog {
+        task: TaskId(7),
+        epoch: 2,
+        source: text("gate 1"),
+        size: 4096,
+        ended: true,
+        created_at: AT,
+        updated_at: LATER,
+    };
+    let part = LogPart {
+        epoch: 2,
+        source: text("attempt"),
+        offset: 0,
+        text: text("\u{1b}[31merror\u{1b}[0m: no\n"),
+        next: 21,
+        size: 21,
+        ended: false,
+    };
+    let found = LogMatch {
+        task: TaskId(7),
+        epoch: 2,
+        source: text("attempt"),
+        offset: 0,
+        line: text("error: no"),
+    };
+    vec![
+        golden("log_append", &LogAppend { offset: 4096, text: text("next\n") }),
+        golden("log_size", &LogSize { size: 4101 }),
+        golden("task_log", &log),
+        golden("log_part", &part),
+        golden("log_matches", &LogMatches { items: vec![found], complete: true }),
+    ]
+}
+
+fn actions() -> Vec<String> {
+    let reason = || text("the disk is replaced");
+    let edit = TaskEdit {
+        reason: reason(),
+        title: some("Repositories"),
+        description: some("Move the queries"),
+        command: some("./move"),
+        files: Some(vec![text("api/**")]),
+        priority: Some(1),
+        max_attempts: Some(5),
+    };
+    let new = NewTask {
+        graph: GraphId(3),
+        task: TaskSubmission::new("1.3", "Views", Action::Agent),
+        reason: reason(),
+    };
+    let assignment =
+        TaskAssignment { agent: some("w1"), exclude: vec![text("w2")], reason: reason() };
+    let resolution =
+        Resolution { commit: "a".repeat(40), branch: some("fix/views"), reason: reason() };
+    let queue = QueueRequest { project: some("fleet"), target: some("main"), reason: reason() };
+    let action = OperatorAction {
+        id: 4,
+        at: AT,
+        operator: text("alice"),
+        token: text("3f0c12ab98de"),
+        action: text("task.retry"),
+        reason: reason(),
+        graph: Some(GraphId(3)),
+        task: Some(TaskId(7)),
+        agent: None,
+        merge: None,
+        target: None,
+        before: serde_json::json!({"state": "failed"}),
+        after: serde_json::json!({"state": "ready"}),
+    };
+    vec![
+        golden("action_request", &ActionRequest { reason: reason() }),
+        golden("retry_request", &RetryRequest { reason: reason(), dependants: true }),
+        golden("task_edit", &edit),
+        golden("new_task", &new),
+        golden("task_assignment", &assignment),
+        golden("resolution", &resolution),
+        golden("queue_request", &queue),
+        golden("operator_action", &action),
+        golden("session", &Session { name: some("alice"), scope: text("admin") }),
+    ]
+}
+
+fn approvals() -> Vec<String> {
+    let submission = ApprovalSubmission {
+        run: text("0198"),
+        environment: text("staging"),
+        subject: ApprovalSubject::Patch,
+        iteration: 1,
+        commit: some("c0ffee"),
+        base_tree: text("aa"),
+        new_tree: text("bb"),
+        policy: text("cc"),
+        request: text("apply the patch?"),
+        diff: text("--- a/x"),
+        evidence: text("error: x"),
+        review: text("approve: right"),
+        timeout_seconds: 3600,
+        lease_seconds: 60,
+    };
+    let approval = Approval {
+        id: 4,
+        subject: ApprovalSubject::Patch,
+        state: ApprovalState::Approved,
+        scope: text("dd"),
+        run: some("0198"),
+        environment: some("staging"),
+        iteration: 1,
+        graph: None,
+        task: None,
+        merge: None,
+        commit: some("c0ffee"),
+        base_tree: some("aa"),
+        new_tree: some("bb"),
+        policy: some("cc"),
+        request: text("apply the patch?"),
+        diff: text("--- a/x"),
+        evidence: text("error: x"),
+        review: text("approve: right"),
+        created_at: AT,
+        expires_at: Some(LATER),
+        ended_at: Some(LATER),
+        requested_by: some("ci"),
+        decided_by: some("alice"),
+        reason: text("it is right"),
+    };
+    let decision = ApprovalDecision { reason: text("it is right"), scope: some("dd") };
+    vec![
+        golden("approval_submission", &submission),
+        golden("approval", &approval),
+        golden("approval_decision", &decision),
     ]
 }
 
@@ -413,7 +559,7 @@ fn the_rest() -> Vec<String> {
     };
     let problem = Problem {
         kind: text("urn:greenloop:problem:stale-lease"),
-        title: text("The lease is not held any more"),
+        title: text("Stale lease"),
         status: 409,
         detail: text("another has the task"),
     };
@@ -424,15 +570,173 @@ fn the_rest() -> Vec<String> {
         golden("snapshot", &snapshot),
         golden("snapshots_taken", &SnapshotsTaken { graphs: 2 }),
         golden("run_report", &report),
+        golden(
+            "flake_report",
+            &FlakeReport {
+                repository: text("github.com/acme/fleet"),
+                tests: vec![text("tests::routes_are_short")],
+            },
+        ),
+        golden("flake", &Flake { test: text("tests::routes_are_short"), seen_at: AT }),
         golden("run", &run),
         golden("health", &health),
         golden("problem", &problem),
     ]
 }
 
+fn reports() -> Vec<String> {
+    let graph = Graph {
+        id: GraphId(3),
+        project: text("fleet"),
+        name: text("sprint"),
+        repository: None,
+        target: text("main"),
+        state: GraphState::Done,
+        paused_since: None,
+        run: None,
+        tasks: [(TaskState::Done, 1)].into(),
+        percent: 100.0,
+        created_at: AT,
+        ended_at: Some(LATER),
+    };
+    let report = GraphReport {
+        at: LATER,
+        graph,
+        started_at: Some(AT),
+        elapsed_seconds: Some(59.5),
+        estimates: ReportEstimates {
+            hours: 2.5,
+            tasks_without_estimate: 0,
+            compared_tasks: 1,
+            compared_hours: Some(2.5),
+            compared_seconds: Some(30.5),
+        },
+        speed_up: Some(SpeedUp {
+            work_seconds: 30.5,
+            unmeasured_tasks: 0,
+            elapsed_seconds: 59.5,
+            reached: 0.5,
+            workers: 1,
+            critical_path_seconds: 30.5,
+            critical_path: vec![text("1.2")],
+            critical_path_tasks: 1,
+            bound_seconds: 30.5,
+            largest: 1.0,
+            unsuccessful_seconds: 5.5,
+            idle_seconds: 23.5,
+        }),
+        contributors: vec![Contributor {
+            name: text("w1"),
+            succeeded: 1,
+            failed: 1,
+            lost: 0,
+            other: 0,
+            running: 0,
+            worked_seconds: Some(36.0),
+        }],
+        actions: vec![ActionCount { operator: text("anna"), action: text("task.retry"), count: 1 }],
+        costs: ReportCosts {
+            models: vec![ModelCost {
+                model: text("large at models.example.org"),
+                requests: 2,
+                input_tokens: 1500,
+                output_tokens: 20,
+                cost_usd: None,
+            }],
+            unreported_attempts: 1,
+        },
+        merges: ReportMerges {
+            merged: 1,
+            average_seconds: Some(2.5),
+            conflicts: 1,
+            ejected: 0,
+            open: 0,
+            unsuccessful: vec![UnsuccessfulMerge {
+                id: MergeId(4),
+                task: TaskId(7),
+                key: text("1.2"),
+                state: MergeState::Conflict,
+                target: text("main"),
+                reason: some("src/lib.rs"),
+                ended_at: Some(LATER),
+            }],
+        },
+        unsuccessful: vec![UnsuccessfulAttempt {
+            task: TaskId(7),
+            key: text("1.2"),
+            epoch: 1,
+            agent: text("w1"),
+            state: AttemptState::Failed,
+            class: some("code"),
+            message: some("exit 1"),
+            seconds: Some(5.5),
+        }],
+        unsuccessful_total: 1,
+        tasks: vec![ReportTask {
+            id: TaskId(7),
+            key: text("1.2"),
+            title: text("Repositories"),
+            epic: some("1"),
+            state: TaskState::Done,
+            agent: some("w1"),
+            attempts: 2,
+            conflicts: 1,
+            estimate_hours: Some(2.5),
+            actual_seconds: Some(30.5),
+        }],
+        tasks_total: 1,
+    };
+    let mut tasks = GraphTasks::new(GraphId(3), vec![text("1")]);
+    tasks.push(GraphTask {
+        id: TaskId(7),
+        key: text("1.2"),
+        title: text("Repositories"),
+        state: TaskState::Running,
+        epic: Some(0),
+        role: some("backend"),
+        labels: vec![text("gpu")],
+        hours: 4.0,
+        epoch: 2,
+        percent: 40,
+        agent: some("w1"),
+        reason: None,
+        updated_at: AT,
+        needs: Vec::new(),
+    });
+    let timeline = Timeline {
+        graph: GraphId(3),
+        started_at: Some(AT),
+        until: LATER,
+        workers: vec![text("w1")],
+        tasks: vec![TaskId(7), TaskId(7)],
+        epochs: vec![1, 2],
+        worker: vec![0, 0],
+        states: vec![AttemptState::Failed, AttemptState::Running],
+        begins: vec![0.0, 12.5],
+        ends: vec![Some(2.5), None],
+        more: false,
+    };
+    vec![
+        golden("graph_report", &report),
+        golden("graph_tasks", &tasks),
+        golden("timeline", &timeline),
+    ]
+}
+
 #[test]
 fn every_type_is_on_the_wire_what_its_file_says() {
-    let mut held = [graphs_and_tasks(), work(), agents(), merges(), the_rest()].concat();
+    let mut held = [
+        graphs_and_tasks(),
+        work(),
+        agents(),
+        merges(),
+        actions(),
+        logs(),
+        approvals(),
+        reports(),
+        the_rest(),
+    ]
+    .concat();
     held.sort();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name());

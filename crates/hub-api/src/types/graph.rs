@@ -24,6 +24,9 @@ pub struct GraphSubmission {
     /// Commands that every merge must pass, on the very commit.
     #[serde(default)]
     pub gates: Vec<String>,
+    /// Whether a person has to approve every merge into the target.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub merge_approval: bool,
     /// What this graph is called.
     pub name: String,
     /// The deploy run that asks, when one does.
@@ -66,6 +69,10 @@ pub struct Graph {
     /// `running`, `done`, `failed`, `cancelled`
     #[schema(value_type = String)]
     pub state: GraphState,
+    /// Since when nothing of it is given to workers: a person paused it.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub paused_since: Option<Timestamp>,
     /// The deploy run that asked.
     pub run: Option<String>,
     /// Tasks by state.

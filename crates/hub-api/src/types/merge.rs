@@ -25,7 +25,7 @@ pub struct Merge {
     pub commit: String,
     /// Where it goes.
     pub target: String,
-    /// `queued`, `testing`, `merged`, `conflict`, `ejected`
+    /// `queued`, `testing`, `waiting` (for a person's approval), `merged`, `conflict`, `ejected`
     #[schema(value_type = String)]
     pub state: MergeState,
     /// What the target branch became.
@@ -35,6 +35,9 @@ pub struct Merge {
     /// In conflict, and neither done again nor merged nor given up since.
     #[serde(default)]
     pub unsolved: bool,
+    /// The request for approval that it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<i64>,
     /// When it came in.
     #[schema(value_type = String)]
     pub created_at: Timestamp,
@@ -86,6 +89,9 @@ pub struct HoldDecisionRequest {
     /// `retry` (look again now)
     #[schema(value_type = String)]
     pub decision: HoldDecision,
+    /// For the record.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
 }
 
 /// A branch that is worked on: one that merges go to, or that of a running attempt.
@@ -117,6 +123,10 @@ pub struct Branch {
     pub paused_until: Option<Timestamp>,
     /// Why it rests.
     pub reason: Option<String>,
+    /// Since when its merge queue merges nothing: a person paused it.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub paused_since: Option<Timestamp>,
     /// Why its merge queue is on hold.
     #[serde(default)]
     pub hold: Option<MergeHold>,

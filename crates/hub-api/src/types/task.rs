@@ -55,6 +55,12 @@ pub struct TaskSubmission {
     /// Whether it was finished before.
     #[serde(default)]
     pub done: bool,
+    /// Whether a person has to approve its start.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub approval: bool,
+    /// Whether a person has to approve the merge of its branch.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub merge_approval: bool,
 }
 
 const fn three() -> u32 {
@@ -136,6 +142,12 @@ pub struct Task {
     pub percent: u8,
     /// Who works on it.
     pub agent: Option<String>,
+    /// The only worker that may do it, where a person has said so.
+    #[serde(default)]
+    pub assigned: Option<String>,
+    /// Workers that may not do it.
+    #[serde(default)]
+    pub excluded: Vec<String>,
     /// What it ended in.
     pub commit: Option<String>,
     /// When it last changed.
@@ -163,6 +175,8 @@ impl TaskSubmission {
             timeout_seconds: None,
             max_attempts: three(),
             done: false,
+            approval: false,
+            merge_approval: false,
         }
     }
 }

@@ -77,7 +77,7 @@ pub struct AttemptLease {
 #[serde(deny_unknown_fields)]
 pub struct NewEvidence {
     /// `commit`, `pull_request`, `test`, `build`, `deployment`, `research`, `citation`, `log`,
-    /// `diff`, `review`
+    /// `diff`, `review`, `usage` (what models used, as a JSON array)
     #[schema(value_type = String)]
     pub kind: EvidenceKind,
     /// One line for people.

@@ -14,7 +14,8 @@ use axum::http::request::Parts;
 
 use super::Api;
 use super::problem::{Kind, Problem};
-use crate::store::{Scope, TokenView};
+use crate::store::{Operator, Scope, TokenView};
+use greenloop_evidence::Redactor;
 
 /// Where a request came from.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +24,9 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 /// The prefix of the WebSocket subprotocol that carries a token: a browser cannot send another
 /// header there.
 const SUBPROTOCOL: &str = "bearer.";
+
+/// Bytes of the reason for an action.
+const LONGEST_REASON: usize = 4_096;
 
 /// Who asks.
 #[derive(Debug, Clone)]
@@ -47,7 +51,7 @@ impl Caller {
         match self.agent() {
             Some(own) if own != agent => Err(Problem::new(
                 Kind::Forbidden,
-                format!("the token {} is the agent {own}'s and nobody else's", self.id()),
+                format!("the token {} is restricted to the agent {own}", self.id()),
             )),
             Some(_) | None => Ok(()),
         }
@@ -61,6 +65,34 @@ impl Caller {
         }
     }
 
+    /// The token's name.
+    pub(super) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Anonymous => None,
+            Self::Token(token) => Some(&token.name),
+        }
+    }
+
+    /// The most that it may do.
+    pub(super) fn scope(&self) -> Scope {
+        Scope::ALL.iter().rev().copied().find(|it| self.may(*it)).unwrap_or(Scope::Read)
+    }
+
+    /// As the one who does something, and why.
+    pub(super) fn operator(&self, reason: &str) -> Result<Operator, Problem> {
+        let reason = reason.trim();
+        if reason.len() > LONGEST_REASON {
+            let message = format!("it is at most {LONGEST_REASON} bytes long");
+            return Err(Problem::invalid("$.reason", message));
+        }
+        Ok(Operator {
+            token: self.id().to_owned(),
+            agent: self.agent().map(str::to_owned),
+            name: self.name().unwrap_or("anonymous").to_owned(),
+            reason: Redactor::default().redact(reason).into_owned(),
+        })
+    }
+
     fn may(&self, scope: Scope) -> bool {
         match self {
             Self::Anonymous => scope == Scope::Read,
@@ -72,7 +104,7 @@ impl Caller {
 
 /// Somebody who may look.
 #[derive(Debug)]
-pub(super) struct Reader;
+pub(super) struct Reader(pub(super) Caller);
 
 /// Somebody who may work.
 #[derive(Debug)]
@@ -97,7 +129,7 @@ macro_rules! caller {
     )+};
 }
 
-caller!(Reader, Read => |_caller| Reader; Worker, Work => Worker; Admin, Admin => Admin);
+caller!(Reader, Read => Reader; Worker, Work => Worker; Admin, Admin => Admin);
 
 async fn caller(parts: &mut Parts, api: &Api, scope: Scope) -> Result<Caller, Problem> {
     let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.ip());
@@ -110,7 +142,7 @@ async fn caller(parts: &mut Parts, api: &Api, scope: Scope) -> Result<Caller, Pr
         Caller::Anonymous => Err(Problem::new(
             Kind::Unauthorised,
             format!(
-                "this takes a token with the scope {0}: greenloop hub token create --scope {0}",
+                "this needs a token with the scope {0}: greenloop hub token create --scope {0}",
                 scope.name()
             ),
         )),
@@ -143,7 +175,7 @@ async fn identify(headers: &HeaderMap, peer: Option<IpAddr>, api: &Api) -> Resul
             }
             Err(Problem::new(
                 Kind::Unauthorised,
-                "the token is not one of this hub's, has expired or was revoked",
+                "the token is unknown to this hub, has expired or was revoked",
             ))
         }
     }

@@ -22,14 +22,38 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
-            return Err(Problem::new(
-                Kind::UnsupportedMediaType,
-                "send JSON, and say so: content-type: application/json",
-            ));
+            return Err(not_json());
         }
         let bytes = Bytes::from_request(request, state).await.map_err(unread)?;
         read(&bytes).map(Self)
     }
+}
+
+/// A JSON body, or none: then what is usual.
+#[derive(Debug)]
+pub(super) struct OptionalBody<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let json = is_json(request.headers());
+        let bytes = Bytes::from_request(request, state).await.map_err(unread)?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        if !json {
+            return Err(not_json());
+        }
+        read(&bytes).map(Self)
+    }
+}
+
+fn not_json() -> Problem {
+    Problem::new(
+        Kind::UnsupportedMediaType,
+        "the body must be JSON, with the header content-type: application/json",
+    )
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -42,7 +66,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 fn unread(rejection: BytesRejection) -> Problem {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return Problem::new(Kind::TooLarge, "the body is longer than this path takes");
+        return Problem::new(Kind::TooLarge, "the body is longer than this path allows");
     }
     Problem::new(Kind::Malformed, "the body is incomplete")
 }
@@ -57,8 +81,15 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json)
         .map_err(|error| refused(path_of(error.path()), error.inner()))?;
-    json.end()
-        .map_err(|error| Problem::new(Kind::Malformed, format!("the body goes on: {error}")))?;
+    json.end().map_err(|error| {
+        Problem::new(
+            Kind::Malformed,
+            format!(
+                "the body continues after the JSON \
+            value: {error}"
+            ),
+        )
+    })?;
     Ok(value)
 }
 
@@ -146,7 +177,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Key {
         if text.is_empty() || text.len() > LONGEST_KEY {
             return Err(Problem::new(
                 Kind::Malformed,
-                format!("an Idempotency-Key has 1 to {LONGEST_KEY} visible ASCII characters"),
+                format!(
+                    "an Idempotency-Key consists of 1 to {LONGEST_KEY} visible ASCII \
+                    characters"
+                ),
             ));
         }
         Ok(Self(Some(text.to_owned())))

@@ -56,7 +56,7 @@ async fn within(patience: Duration, answer: impl Future<Output = Response>) -> R
     tokio::time::timeout(patience, answer).await.unwrap_or_else(|_elapsed| {
         Problem::new(
             Kind::Timeout,
-            "it took too long; the same request may be made again, with the same Idempotency-Key",
+            "the request took too long; it may be repeated with the same Idempotency-Key",
         )
         .into_response()
     })
@@ -67,7 +67,7 @@ fn allowed(api: &Api, request: &Request) -> Result<(), Problem> {
     if !api.settings.hosts.allow(host) {
         return Err(Problem::new(
             Kind::Misdirected,
-            "the Host header names no host of this hub: allow it with --host",
+            "the Host header is not a host name of this hub: allow it with --host",
         ));
     }
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
@@ -82,7 +82,7 @@ fn host(request: &Request) -> Result<&str, Problem> {
         Some(authority) => Some(authority.as_str()),
         None => request.headers().get(HOST).and_then(|value| value.to_str().ok()),
     };
-    named.ok_or_else(|| Problem::new(Kind::Malformed, "the header host is missing"))
+    named.ok_or_else(|| Problem::new(Kind::Malformed, "the Host header is missing"))
 }
 
 /// A browser says which page a request comes from; programs say nothing.

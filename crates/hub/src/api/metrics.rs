@@ -116,28 +116,24 @@ impl Metrics {
         };
         let to = &mut own.registry;
         to.register("tasks_pending", "Tasks that can be claimed", own.pending.clone());
-        to.register("tasks_running", "Tasks that an agent works on", own.running.clone());
+        to.register("tasks_running", "Tasks that an agent is working on", own.running.clone());
         to.register("tasks", "Tasks of running graphs, by state", own.tasks.clone());
         to.register("agents", "Agents by state", own.agents.clone());
-        to.register(
-            "attempts",
-            "Ends of attempts since this hub was started",
-            own.attempts.clone(),
-        );
+        to.register("attempts", "Attempts ended since this hub was started", own.attempts.clone());
         to.register("http_requests", "Requests answered", own.requests.clone());
-        to.register("http_request_duration_seconds", "How long answers took", own.latency.clone());
+        to.register("http_request_duration_seconds", "Duration of requests", own.latency.clone());
         to.register("live_connections", "Connections that follow events", own.live.clone());
         to.register("live_dropped", "Followers that the hub dropped", own.dropped.clone());
-        to.register("claims_waiting", "Agents that wait for work", own.waiting.clone());
-        to.register("claims", "Claims that were given a task", own.claims.clone());
+        to.register("claims_waiting", "Agents waiting for work", own.waiting.clone());
+        to.register("claims", "Claims that received a task", own.claims.clone());
         to.register(
             "outbox_lag_seconds",
-            "From the latest event until this hub sent it out",
+            "Delay between the latest event and its sending by this hub",
             own.lag.clone(),
         );
         to.register(
             "outbox_latest_event",
-            "The latest event that was sent out",
+            "Id of the latest event that was sent",
             own.latest.clone(),
         );
         own
@@ -192,6 +188,9 @@ impl Metrics {
 
     fn count_tasks(&self, counts: &[TaskCount]) {
         let mut roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
+        // Without any task there is a figure as well: to Prometheus, none is an error, and nothing is
+        // scaled down.
+        roles.insert(String::new());
         roles.extend(counts.iter().map(|it| it.role.clone().unwrap_or_default()));
         let in_state = |state: TaskState, role: Option<&str>| -> i64 {
             let counted: u64 = counts

@@ -59,6 +59,8 @@ const GUESSES: (u32, u32) = (1, 20);
 pub struct Settings {
     /// Whether anybody who reaches the hub may look without a token.
     pub open_to_read: bool,
+    /// Whether anybody who reaches the hub may have badges without a token.
+    pub public_badges: bool,
     /// Whether clients speak TLS with the hub.
     pub tls: bool,
     /// What the hub is called.

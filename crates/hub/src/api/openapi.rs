@@ -21,7 +21,8 @@ fn every_operation_may_fail(item: &mut PathItem) {
         .description("Not a success")
         .content("application/problem+json", ContentBuilder::new().schema(Some(problem)).build())
         .build();
-    for operation in [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten() {
+    let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.delete];
+    for operation in operations.into_iter().flatten() {
         let default = ResponsesBuilder::new().response("default", response.clone()).build();
         operation.responses.responses.extend(default.responses);
     }

@@ -28,6 +28,8 @@ answered with 409 and the type `urn:greenloop:problem:stale-lease`, and changes 
         (name = "progress", description = "How far everything is"),
         (name = "git", description = "Merge queues and branches"),
         (name = "runs", description = "Deploy runs"),
+        (name = "approvals", description = "What waits for a person, and what was decided"),
+        (name = "badges", description = "States as small pictures"),
         (name = "live", description = "Events as they happen"),
         (name = "hub", description = "The hub itself"),
     )

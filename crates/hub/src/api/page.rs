@@ -34,28 +34,41 @@ impl List {
     pub(super) fn request(self, part: &PageQuery) -> Result<PageRequest, Problem> {
         let limit = part.limit.unwrap_or(USUAL);
         if !(1..=MOST).contains(&limit) {
-            return Err(Problem::invalid("limit", format!("it is from 1 to {MOST}")));
+            return Err(Problem::invalid("limit", format!("it must be from 1 to {MOST}")));
         }
-        let cursor = part
-            .cursor
-            .as_deref()
-            .map(|text| {
-                self.read(text).ok_or_else(|| {
-                    Problem::invalid("cursor", "it is not one that this list has given")
-                })
-            })
-            .transpose()?;
+        let cursor =
+            part.cursor.as_deref().map(|text| self.read(text).ok_or_else(no_cursor)).transpose()?;
         Ok(PageRequest { cursor, limit })
     }
 
-    fn read(self, cursor: &str) -> Option<i64> {
-        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
-        let (list, id) = text.split_once(' ')?;
-        if list == self.0 { id.parse().ok() } else { None }
+    /// The same for a list whose places are texts.
+    pub(super) fn text_request<T>(
+        self,
+        part: &PageQuery,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Result<(Option<T>, u32), Problem> {
+        let PageQuery { cursor, limit } = part;
+        let limit = self.request(&PageQuery { cursor: None, limit: *limit })?.limit;
+        let cursor = cursor.as_deref().map(|text| self.place(text).and_then(|it| read(&it)));
+        match cursor {
+            None => Ok((None, limit)),
+            Some(Some(cursor)) => Ok((Some(cursor), limit)),
+            Some(None) => Err(no_cursor()),
+        }
     }
 
-    fn cursor(self, id: i64) -> String {
-        URL_SAFE_NO_PAD.encode(format!("{} {id}", self.0))
+    fn read(self, cursor: &str) -> Option<i64> {
+        self.place(cursor)?.parse().ok()
+    }
+
+    fn place(self, cursor: &str) -> Option<String> {
+        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
+        let (list, place) = text.split_once(' ')?;
+        if list == self.0 { Some(place.to_owned()) } else { None }
+    }
+
+    pub(super) fn cursor(self, place: impl std::fmt::Display) -> String {
+        URL_SAFE_NO_PAD.encode(format!("{} {place}", self.0))
     }
 
     /// A part of the store's as clients see it.
@@ -80,6 +93,10 @@ impl List {
         };
         types::Page { items, next }
     }
+}
+
+fn no_cursor() -> Problem {
+    Problem::invalid("cursor", "it is not a cursor of this list")
 }
 
 #[cfg(test)]

@@ -48,41 +48,29 @@ pub(super) enum Kind {
 impl Kind {
     const fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
-            Self::Malformed => {
-                (StatusCode::BAD_REQUEST, "malformed", "The request is not understood")
-            }
-            Self::Invalid => {
-                (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "The request makes no sense")
-            }
-            Self::Unauthorised => (StatusCode::UNAUTHORIZED, "unauthorised", "A token is needed"),
-            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "The token does not allow it"),
-            Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is no such thing"),
+            Self::Malformed => (StatusCode::BAD_REQUEST, "malformed", "Bad request"),
+            Self::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "Invalid request"),
+            Self::Unauthorised => (StatusCode::UNAUTHORIZED, "unauthorised", "Token required"),
+            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "Insufficient scope"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "Not found"),
             Self::MethodNotAllowed => {
-                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Not with this method")
+                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed")
             }
-            Self::StaleLease => {
-                (StatusCode::CONFLICT, "stale-lease", "The lease is not held any more")
+            Self::StaleLease => (StatusCode::CONFLICT, "stale-lease", "Stale lease"),
+            Self::Conflict => (StatusCode::CONFLICT, "conflict", "Conflict"),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Body too long"),
+            Self::UnsupportedMediaType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Body must be JSON")
             }
-            Self::Conflict => (StatusCode::CONFLICT, "conflict", "Not as things stand"),
-            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too long"),
-            Self::UnsupportedMediaType => (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported-media-type",
-                "The body must be JSON",
-            ),
-            Self::Misdirected => (
-                StatusCode::MISDIRECTED_REQUEST,
-                "misdirected",
-                "The request was meant for another host",
-            ),
+            Self::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "misdirected", "Wrong host"),
             Self::TooManyRequests => {
-                (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Slow down")
+                (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests")
             }
             Self::Unavailable => {
-                (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not now; try again")
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Temporarily unavailable")
             }
-            Self::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout", "It took too long"),
-            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "A fault of the hub"),
+            Self::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout", "Timeout"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"),
         }
     }
 }
@@ -159,15 +147,16 @@ impl From<StoreError> for Problem {
             StoreErrorKind::NotFound => Kind::NotFound,
             StoreErrorKind::StaleLease => Kind::StaleLease,
             StoreErrorKind::Conflict => Kind::Conflict,
+            StoreErrorKind::Forbidden => Kind::Forbidden,
             StoreErrorKind::Invalid => Kind::Invalid,
             StoreErrorKind::Busy | StoreErrorKind::Unavailable => {
                 tracing::warn!(error = %greenloop_model::error_chain(&error), "the store did not answer");
-                let detail = format!("{}; the same request may be made again", error.message);
+                let detail = format!("{}; the same request may be repeated", error.message);
                 return Self::new(Kind::Unavailable, detail).retry_after_ms(1_000);
             }
             StoreErrorKind::Corrupt => {
-                tracing::error!(error = %greenloop_model::error_chain(&error), "the store is out of order");
-                return Self::new(Kind::Internal, "the hub's log says more");
+                tracing::error!(error = %greenloop_model::error_chain(&error), "the store failed");
+                return Self::new(Kind::Internal, "see the hub's log");
             }
         };
         Self::new(kind, error.message)
@@ -204,11 +193,11 @@ impl IntoResponse for Problem {
 /// The answer to a path that leads nowhere.
 pub(super) async fn not_found(request: Request) -> Problem {
     let path: String = request.uri().path().chars().take(200).collect();
-    Problem::new(Kind::NotFound, format!("nothing is at {path}: see /api/v1/openapi.json"))
+    Problem::new(Kind::NotFound, format!("unknown path {path}: see /api/v1/openapi.json"))
 }
 
 /// The answer to a method that a path does not have.
 pub(super) async fn method_not_allowed(request: Request) -> Problem {
     let method = request.method();
-    Problem::new(Kind::MethodNotAllowed, format!("the header allow lists what is, not {method}"))
+    Problem::new(Kind::MethodNotAllowed, format!("{method} is not allowed: see the header `allow`"))
 }

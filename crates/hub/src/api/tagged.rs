@@ -10,8 +10,8 @@ use super::problem::{Kind, Problem};
 /// The resource as JSON with its tag, or 304 for whoever has it.
 pub(super) fn tagged(asked: &HeaderMap, resource: &impl Serialize) -> Result<Response, Problem> {
     let body = serde_json::to_vec(resource).map_err(|error| {
-        tracing::error!(%error, "an answer cannot be written");
-        Problem::new(Kind::Internal, "the hub's log says more")
+        tracing::error!(%error, "could not write an answer");
+        Problem::new(Kind::Internal, "see the hub's log")
     })?;
     let tag = format!("\"{}\"", &blake3::hash(&body).to_hex()[..32]);
     Ok(with_tag(asked, &tag, "application/json", "no-cache", body))

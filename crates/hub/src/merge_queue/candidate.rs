@@ -1,7 +1,7 @@
 //! An entry of a queue as it is merged: with a tip of the target, in a bare mirror.
 
 use super::stop::Stop;
-use crate::store::QueueEntry;
+use crate::store::{QueueEntry, UnapprovedMerge};
 use greenloop_evidence::Redactor;
 use greenloop_model::task::{MergeId, TaskId};
 use greenloop_model::{CommitId, error_chain};
@@ -17,6 +17,8 @@ pub(super) struct MergeCandidate {
     /// The entry's id: names its staging ref.
     pub(super) id: MergeId,
     pub(super) task: TaskId,
+    /// The attempt whose work it is.
+    pub(super) epoch: i64,
     pub(super) branch: String,
     /// The commit that was approved, and no other.
     pub(super) commit: CommitId,
@@ -26,6 +28,8 @@ pub(super) struct MergeCandidate {
     pub(super) title: String,
     /// Commands that must pass.
     pub(super) gates: Vec<String>,
+    /// Whether a person still has to approve the merge.
+    pub(super) wants_approval: bool,
     /// Where the target begins when the repository does not have it yet.
     pub(super) base: Option<String>,
     /// What a writer was about to push when it died.
@@ -35,15 +39,28 @@ pub(super) struct MergeCandidate {
 impl MergeCandidate {
     /// `None` for an entry whose commit is none.
     pub(super) fn of(entry: QueueEntry, target: &str, redactor: &Redactor) -> Option<Self> {
-        let QueueEntry { id, lease, title, branch, commit, gates, base, state: _, landing } = entry;
+        let QueueEntry {
+            id,
+            lease,
+            title,
+            branch,
+            commit,
+            gates,
+            base,
+            state: _,
+            wants_approval,
+            landing,
+        } = entry;
         Some(Self {
             id,
             task: lease.task,
+            epoch: lease.epoch,
             branch,
             commit: commit.parse().ok()?,
             target: target.to_owned(),
             title: redactor.redact(&title).into_owned(),
             gates,
+            wants_approval,
             base,
             landing: landing.and_then(|it| it.parse().ok()),
         })
@@ -116,7 +133,7 @@ pub(super) async fn forget(mirror: &Mirror, id: MergeId) {
         MergePlace::open(&folder).and_then(|place| place.delete_ref(&staging_ref(id)))
     });
     if let Ok(Err(error)) = forgotten.await {
-        tracing::warn!(%error, "a staging ref cannot be deleted");
+        tracing::warn!(%error, "could not delete a staging ref");
     }
 }
 
@@ -132,7 +149,7 @@ pub(super) fn conflict_text(candidate: &MergeCandidate, conflicts: &[Conflict]) 
         .map(|conflict| format!("- {}: {}", conflict.path, conflict.what))
         .collect();
     format!(
-        "{} ({}) does not merge into {}. The files in conflict:\n{}",
+        "{} ({}) conflicts with {}. Conflicting files:\n{}",
         candidate.branch,
         candidate.commit.short(),
         candidate.target,
@@ -179,6 +196,37 @@ pub(super) async fn brings_back(
         }
     }
     Ok(None)
+}
+
+/// Which of the commits that nobody has approved come with `candidate`, other than its own. Those
+/// of other entries that may still be approved come first.
+///
+/// # Errors
+/// When the mirror cannot be read.
+pub(super) async fn brings_unapproved<'u>(
+    mirror: &Mirror,
+    candidate: &MergeCandidate,
+    unapproved: &'u [UnapprovedMerge],
+    tip: &CommitId,
+) -> Result<Option<&'u UnapprovedMerge>, WorkspaceError> {
+    let others = unapproved.iter().filter(|it| it.id != candidate.id);
+    let mut closed = None;
+    for other in others.filter(|it| it.open || !candidate.wants_approval) {
+        let Ok(commit) = other.commit.parse::<CommitId>() else { continue };
+        let sought = commit.clone();
+        // The history of the candidate is here: what is not is no part of it.
+        if !read(mirror, move |place| place.has(&sought)).await?
+            || !leads_to(mirror, &commit, &candidate.commit).await?
+            || leads_to(mirror, &commit, tip).await?
+        {
+            continue;
+        }
+        if other.open {
+            return Ok(Some(other));
+        }
+        closed = closed.or(Some(other));
+    }
+    Ok(closed)
 }
 
 /// Whether the commit that was approved is available: it is on its branch, or was fetched before.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::candidate::{MergeCandidate, author};
+use super::gate_output::GateOutput;
 use super::options::SandboxOptions;
 use super::workdir::folder_name;
 use greenloop_config::plan::{AccessPlan, GatePlan};
@@ -15,7 +16,7 @@ use greenloop_engine::stages::gates::{run_gates, run_gates_again};
 use greenloop_evidence::Redactor;
 use greenloop_exec::sandbox::{Place, Sandbox, SandboxError};
 use greenloop_model::{
-    CommitId, EventSink, Failure, FailureClass, GateResult, GateStatus, RunId, StageOutcome,
+    CommitId, Failure, FailureClass, GateResult, GateStatus, Network, RunId, StageOutcome,
     error_chain,
 };
 use greenloop_workspace::git::{Git, GitErrorKind, Mirror, TaskClone, remove_folder};
@@ -58,6 +59,8 @@ pub(super) struct GateRunner {
     pub(super) env_remove: Vec<String>,
     /// What gates run in.
     pub(super) sandbox: Option<SandboxOptions>,
+    /// Keeps their output for people.
+    pub(super) output: GateOutput,
 }
 
 impl GateRunner {
@@ -81,7 +84,7 @@ impl GateRunner {
         };
         let cleared = tokio::task::spawn_blocking(move || remove_folder(&folder)).await;
         if let Ok(Err(error)) = cleared {
-            tracing::warn!(%error, "a merge's work tree could not be deleted");
+            tracing::warn!(%error, "could not delete the work tree of a merge");
         }
         verdict
     }
@@ -120,19 +123,14 @@ impl GateRunner {
             .iter()
             .enumerate()
             .map(|(nth, command)| GatePlan {
-                name: format!("{}", nth + 1),
-                command: command.clone(),
-                required: true,
                 timeout: Some(GATE_TIMEOUT),
-                env: Default::default(),
                 access: AccessPlan {
-                    network: self.sandbox.as_ref().is_none_or(|it| it.network),
+                    network: Network::all_or_none(
+                        self.sandbox.as_ref().is_none_or(|it| it.network),
+                    ),
                     ..AccessPlan::default()
                 },
-                working_directory: None,
-                needs: Vec::new(),
-                reports: Vec::new(),
-                writes: Vec::new(),
+                ..GatePlan::new(format!("{}", nth + 1), command.clone())
             })
             .collect();
         let logs = self.logs.join(candidate.id.0.to_string());
@@ -140,13 +138,14 @@ impl GateRunner {
             Ok(sandbox) => sandbox,
             Err(error) => return GateOutcome::Unavailable(error_chain(&error)),
         };
+        let (events, kept) = self.output.follow(candidate);
         let context = StageContext {
             root: folder,
             run,
             iteration: 1,
             folder: &logs,
             redactor: &self.redactor,
-            events: &EventSink::null(),
+            events: &events,
             cancel,
             parallelism: 1,
             env_remove: &self.env_remove,
@@ -161,6 +160,8 @@ impl GateRunner {
                 gates.iter().filter(failed).map(|gate| gate.name.clone()).collect();
             outcome = run_gates_again(&plans, &names, &context).await;
         }
+        drop(events);
+        kept.finish().await;
         match outcome {
             StageOutcome::Passed { .. } => GateOutcome::Passed,
             StageOutcome::Cancelled => GateOutcome::Cancelled,

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::approval::Clearance;
 use super::candidate::{
     MergeCandidate, NO_ENTRY, Staged, bring, brings_back, forget, leads_to, stage,
 };
@@ -76,6 +77,7 @@ impl Worker {
         git: &Git,
     ) -> Result<Stop, Stop> {
         let redos = self.store.redos(&self.lease).await?;
+        let unapproved = self.store.unapproved_merges(&self.lease).await?;
         for entry in entries {
             if !bring(mirror, entry, git).await?
                 || brings_back(mirror, entry, rewound, tip).await?.is_some()
@@ -85,6 +87,11 @@ impl Worker {
             }
             if overtaken(entry, &redos, tip, mirror, git).await?.is_some() {
                 continue;
+            }
+            match self.clearance(entry, &unapproved, tip, mirror).await? {
+                Clearance::Go => {}
+                Clearance::Waits(_) => continue,
+                Clearance::Asks => return Ok(Stop::Moved),
             }
             let commit = match stage(mirror, tip, entry).await {
                 Staged::Commit(commit) => commit,
@@ -97,6 +104,9 @@ impl Worker {
             self.store.merge_testing(&self.lease, entry.id, commit.as_str()).await?;
             let verdict = self.gates.test(mirror, &commit, entry, &self.cancel).await;
             let settled = match verdict {
+                GateOutcome::Passed if entry.wants_approval => {
+                    self.ask(entry, &commit, tip, mirror, git).await.map(|()| false)
+                }
                 GateOutcome::Passed => self.land(entry, &commit, tip, mirror, git).await,
                 GateOutcome::Failed { headline: _, evidence: _, gates: _ } => {
                     self.store.hold_tried(&self.lease, entry.id).await?;
@@ -241,7 +251,7 @@ impl Worker {
                 self.store
                     .follow_rewind(&self.lease, &ids, &gone, now.as_ref().map(CommitId::as_str))
                     .await?;
-                tracing::info!(branch, lost = ids.len(), "a rewind is followed");
+                tracing::info!(branch, lost = ids.len(), "accepted a rewind");
                 return Err(Stop::Moved);
             }
             Some(HoldDecision::Restore) => {
@@ -302,15 +312,15 @@ impl Worker {
         };
         if !held {
             return Ok(Some(format!(
-                "{branch} was not restored: neither this hub nor the remote has the commit {} any \
-                 more; push it yourself, or follow the rewind",
+                "{branch} was not restored: neither this hub nor the remote still has the commit \
+                 {}; push it yourself, or accept the rewind with `greenloop tasks queue follow`",
                 expected.short()
             )));
         }
         if !forward {
             return Ok(Some(format!(
-                "{branch} was not restored: it has commits that {} does not contain, and they \
-                 would be lost; merge the two yourself, or follow the rewind",
+                "{branch} was not restored: it has commits that are not in {} and would be lost; \
+                 merge the two yourself, or accept the rewind with `greenloop tasks queue follow`",
                 expected.short()
             )));
         }
@@ -390,8 +400,8 @@ fn rewound_text(
         many => format!("{many} merges are"),
     };
     format!(
-        "{what}: {lost} missing. Decide: `greenloop tasks queue follow` leaves it there and opens \
-         what is missing again; `greenloop tasks queue restore` gives it back what it had"
+        "{what}: {lost} missing. Decide: `greenloop tasks queue follow` accepts this and redoes \
+         the missing merges; `greenloop tasks queue restore` pushes the missing commits again"
     )
 }
 

@@ -24,6 +24,8 @@
 //! - Several hubs may run queues on one store: the lease lets one of them write, every change
 //!   carries its fencing token, and the push itself compares and swaps. Killed at any moment,
 //!   nothing is lost: an entry that the target has already is only recorded.
+//! - An entry that wants an approval is asked about once its gates have passed, and its queue goes
+//!   on without it. Approved, it is merged and tested again with the target as it is then.
 //! - What is in an entry can throw it out; what is outside (network, disk, the store) only lets
 //!   the queue wait.
 //!
@@ -31,7 +33,9 @@
 //!
 //! - A gate sees the merge's tree with the hub's rights: run the hub as a user of its own.
 
+mod approval;
 mod candidate;
+mod gate_output;
 mod gates;
 mod hold;
 mod options;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::gate_output::GateOutput;
 use super::gates::GateRunner;
 use super::options::MergeOptions;
 use super::store::MergeStore;
@@ -46,6 +47,7 @@ impl MergeQueue {
             redactor: options.redactor.clone(),
             env_remove: options.env_remove.clone(),
             sandbox: options.sandbox.clone(),
+            output: GateOutput::new(Arc::clone(&store)),
         };
         let tidying = tokio::spawn(tidy(
             Arc::clone(&store),
@@ -81,7 +83,7 @@ impl MergeQueue {
                 Err(error) => {
                     if !failing {
                         let error = error_chain(&error);
-                        tracing::warn!(error, "the merge queues cannot be read");
+                        tracing::warn!(error, "could not read the merge queues");
                     }
                     failing = true;
                 }

@@ -34,7 +34,8 @@ impl From<StoreError> for Stop {
             StoreErrorKind::StaleLease => Self::Exit(QueueExit::Superseded),
             // A person removed the entry, say: the queue is read again.
             StoreErrorKind::Conflict | StoreErrorKind::NotFound => Self::Moved,
-            StoreErrorKind::Invalid
+            StoreErrorKind::Forbidden
+            | StoreErrorKind::Invalid
             | StoreErrorKind::Busy
             | StoreErrorKind::Unavailable
             | StoreErrorKind::Corrupt => Self::Unavailable(error_chain(&error)),

@@ -5,10 +5,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::store::{
-    ConflictReport, GateRecord, MergedCommit, NewHold, QueueEntry, QueueLease, Redo, StoreError,
-    TargetRecord, TaskStore,
+    ConflictReport, GateRecord, LogWriter, MergeQuestion, MergedCommit, NewHold, QueueEntry,
+    QueueLease, Redo, StoreError, TargetRecord, TaskStore, UnapprovedMerge,
 };
-use greenloop_model::task::{MergeId, TaskId};
+use greenloop_model::task::{Lease, MergeId, TaskId};
 
 /// The trait, and its implementation by the methods of the same names.
 macro_rules! merge_store {
@@ -47,11 +47,23 @@ merge_store! {
     fn merge_testing(lease: &QueueLease, id: MergeId, staged: &str) -> ();
     fn record_gates(lease: &QueueLease, record: &GateRecord) -> ();
     fn merge_landing(lease: &QueueLease, id: MergeId, sha: &str) -> ();
+    fn ask_for_approval(lease: &QueueLease, id: MergeId, question: &MergeQuestion) -> ();
+    fn unapproved_merges(lease: &QueueLease) -> Vec<UnapprovedMerge>;
+    fn want_approval(lease: &QueueLease, id: MergeId) -> ();
+    fn waive_approval(lease: &QueueLease, id: MergeId) -> ();
     fn merge_refused(lease: &QueueLease, id: MergeId) -> ();
     fn merge_landed(lease: &QueueLease, id: MergeId, sha: &str) -> ();
     fn merge_ejected(lease: &QueueLease, id: MergeId, reason: &str, retry: bool) -> ();
     fn merge_conflicting(lease: &QueueLease, id: MergeId, report: &ConflictReport) -> ();
     fn redo_merge(lease: &QueueLease, id: MergeId, reason: &str) -> ();
+    fn note_gate_failure(lease: &QueueLease, id: MergeId, title: &str, body: &str) -> ();
+    fn append_log(
+        lease: Lease,
+        source: &str,
+        writer: LogWriter,
+        offset: Option<u64>,
+        text: &str
+    ) -> u64;
     fn redos(lease: &QueueLease) -> Vec<Redo>;
     fn add_to_brief(lease: &QueueLease, task: TaskId, text: &str) -> ();
     fn target_record(lease: &QueueLease) -> TargetRecord;

@@ -1,5 +1,7 @@
 //! The queue on real repositories, with a store in memory that keeps the rules of a real one.
 
+mod approvals;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -10,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::store::{
-    ConflictReport, GateRecord, MergedCommit, NewHold, QueueEntry, QueueLease, Redo, StoreError,
-    StoreErrorKind, TargetRecord,
+    ConflictReport, GateRecord, LogWriter, MergeQuestion, MergedCommit, NewHold, QueueEntry,
+    QueueLease, Redo, StoreError, StoreErrorKind, TargetRecord, UnapprovedMerge,
 };
 use greenloop_evidence::Redactor;
 use greenloop_hub_api::types::{MergeHold, Timestamp};
@@ -45,6 +47,8 @@ struct Inner {
     /// Tasks that somebody does again, and what entries wait for.
     redone: Vec<Redo>,
     waits_for: Option<String>,
+    /// What people were asked.
+    questions: Vec<(MergeId, MergeQuestion)>,
 }
 
 struct InMemory {
@@ -91,6 +95,27 @@ fn waits(state: MergeState) -> bool {
 
 #[async_trait]
 impl MergeStore for InMemory {
+    async fn note_gate_failure(
+        &self,
+        lease: &QueueLease,
+        _id: MergeId,
+        _title: &str,
+        _body: &str,
+    ) -> Result<(), StoreError> {
+        self.change(lease, |_inner| {})
+    }
+
+    async fn append_log(
+        &self,
+        _lease: Lease,
+        _source: &str,
+        _writer: LogWriter,
+        _offset: Option<u64>,
+        text: &str,
+    ) -> Result<u64, StoreError> {
+        Ok(text.len() as u64)
+    }
+
     async fn claim_merges(
         &self,
         holder: &str,
@@ -195,6 +220,7 @@ impl MergeStore for InMemory {
         self.change(lease, |inner| {
             assert_eq!(inner.judged.get(sha), Some(&true));
             let found = inner.queue.iter_mut().find(|(other, _)| other.id == id).unwrap();
+            assert!(!found.0.wants_approval, "nobody approved it");
             found.0.landing = Some(sha.to_owned());
         })
     }
@@ -284,6 +310,48 @@ impl MergeStore for InMemory {
                 found.1 = MergeState::Queued;
             }
             inner.tried.push(id);
+        })
+    }
+
+    async fn ask_for_approval(
+        &self,
+        lease: &QueueLease,
+        id: MergeId,
+        question: &MergeQuestion,
+    ) -> Result<(), StoreError> {
+        self.change(lease, |inner| {
+            Self::set(inner, id, MergeState::Waiting);
+            inner.questions.push((id, question.clone()));
+        })
+    }
+
+    async fn unapproved_merges(
+        &self,
+        lease: &QueueLease,
+    ) -> Result<Vec<UnapprovedMerge>, StoreError> {
+        let inner = self.inner.lock().unwrap();
+        Self::check(&inner, lease)?;
+        let wanted = inner.queue.iter().filter(|(entry, _)| entry.wants_approval);
+        let unapproved = wanted.map(|(entry, state)| UnapprovedMerge {
+            id: entry.id,
+            key: entry.id.0.to_string(),
+            commit: entry.commit.clone(),
+            open: waits(*state) || *state == MergeState::Waiting,
+        });
+        Ok(unapproved.collect())
+    }
+
+    async fn want_approval(&self, lease: &QueueLease, id: MergeId) -> Result<(), StoreError> {
+        self.change(lease, |inner| {
+            let found = inner.queue.iter_mut().find(|(other, _)| other.id == id).unwrap();
+            found.0.wants_approval = true;
+        })
+    }
+
+    async fn waive_approval(&self, lease: &QueueLease, id: MergeId) -> Result<(), StoreError> {
+        self.change(lease, |inner| {
+            let found = inner.queue.iter_mut().find(|(other, _)| other.id == id).unwrap();
+            found.0.wants_approval = false;
         })
     }
 
@@ -466,6 +534,7 @@ fn entry(id: i64, branch: &str, commit: &str) -> QueueEntry {
         gates: vec!["test ! -e bad".to_owned()],
         base: None,
         state: MergeState::Queued,
+        wants_approval: false,
         landing: None,
     }
 }
@@ -638,7 +707,11 @@ async fn good_work_is_merged_bad_work_leaves_and_conflicts_wait() {
     );
     assert_eq!(project.check_every_tip(&store, "main"), 3);
     let inner = store.inner.lock().unwrap();
-    assert!(inner.texts[&4].contains("- shared: both changed the same lines"), "{:?}", inner.texts);
+    assert!(
+        inner.texts[&4].contains("- shared: the same lines were changed on both sides"),
+        "{:?}",
+        inner.texts
+    );
     assert!(inner.texts[&2].contains("test ! -e bad") || inner.texts[&2].contains("gate"));
     let conflict = git(&project.remote(), &["rev-parse", "conflict/4"]);
     assert_eq!(conflict, inner.queue[3].0.commit);
@@ -729,7 +802,7 @@ async fn entries_that_all_wait_for_a_redo_say_for_which() {
     project.run_until(&store, 1, 1, LEASE, |inner| inner.waits_for.is_some()).await;
     {
         let inner = store.inner.lock().unwrap();
-        assert!(inner.waits_for.as_ref().unwrap().ends_with("done again: 1.9"), "{inner:?}");
+        assert!(inner.waits_for.as_ref().unwrap().ends_with("redone: 1.9"), "{inner:?}");
         assert!(inner.pauses.is_empty() && inner.hold.is_none(), "{inner:?}");
     }
     assert_eq!(store.states(), [MergeState::Queued]);
@@ -870,7 +943,7 @@ async fn a_rewind_is_neither_undone_nor_followed_before_somebody_says_so() {
         if decision == HoldDecision::Follow {
             assert_eq!(store.states(), [merged_state, ejected, ejected, ejected]);
             assert_eq!(project.main(), merged[0].1, "what stood on it does not bring it back");
-            assert!(store.inner.lock().unwrap().texts[&4].contains("taken back"));
+            assert!(store.inner.lock().unwrap().texts[&4].contains("was removed from"));
         } else {
             assert_eq!(store.states(), [merged_state; 4]);
             git(&project.remote(), &["merge-base", "--is-ancestor", &before, "main"]);

@@ -34,12 +34,12 @@ pub(super) async fn tidy(
     while !cancel.is_cancelled() {
         match tidied(&*store, &workdir).await {
             Ok((mirrors, logs)) if mirrors + logs > 0 => {
-                tracing::info!(mirrors, logs, "what no project and no entry needs was deleted");
+                tracing::info!(mirrors, logs, "deleted files that no project and no entry needs");
             }
             Ok(_) => {}
             Err(error) => {
                 let error = redactor.redact(&error_chain(&error)).into_owned();
-                tracing::warn!(error, "the merge queue's folder could not be cleaned up");
+                tracing::warn!(error, "could not clean up the merge queue's folder");
             }
         }
         tokio::select! {
@@ -72,8 +72,8 @@ async fn drop_logs(
             let folder = folder.clone();
             match tokio::task::spawn_blocking(move || remove_folder(&folder)).await {
                 Ok(Ok(())) => dropped += 1,
-                Ok(Err(error)) => tracing::warn!(%error, "output of gates cannot be deleted"),
-                Err(error) => tracing::warn!(%error, "output of gates cannot be deleted"),
+                Ok(Err(error)) => tracing::warn!(%error, "could not delete the output of gates"),
+                Err(error) => tracing::warn!(%error, "could not delete the output of gates"),
             }
         }
     }
@@ -95,7 +95,7 @@ fn old(logs: &Path, after: Duration) -> Vec<(i64, PathBuf)> {
         if id == NO_ENTRY {
             for (file, _) in files.iter().filter(|(_, written)| is_old(*written)) {
                 if let Err(error) = std::fs::remove_file(file) {
-                    tracing::warn!(%error, "output of gates cannot be deleted");
+                    tracing::warn!(%error, "could not delete the output of gates");
                 }
             }
         } else if files.iter().all(|(_, written)| is_old(*written)) {

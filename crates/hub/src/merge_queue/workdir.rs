@@ -83,7 +83,7 @@ impl Workdir {
                 }
                 match remove_folder(&entry.path()) {
                     Ok(()) => dropped += 1,
-                    Err(error) => tracing::warn!(%error, "a mirror could not be deleted"),
+                    Err(error) => tracing::warn!(%error, "could not delete a mirror"),
                 }
             }
             dropped
@@ -105,7 +105,7 @@ fn clear(merges: &Path) {
             tracing::warn!("killed gates that a previous hub left running");
         }
         if let Err(error) = remove_folder(&entry.path()) {
-            tracing::warn!(%error, "a merge's work tree could not be deleted");
+            tracing::warn!(%error, "could not delete the work tree of a merge");
         }
     }
 }

@@ -8,6 +8,7 @@ use futures::stream::{FuturesOrdered, StreamExt as _};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::approval::Clearance;
 use super::candidate::{
     MergeCandidate, Staged, bring, brings_back, conflict_text, forget, leads_to, stage,
 };
@@ -31,7 +32,7 @@ use greenloop_workspace::git::{Git, GitError, GitErrorKind, Mirror};
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// Why a hold because of a rewind is over.
-pub(super) const HAS_IT_AGAIN: &str = "the target has again what was merged";
+pub(super) const HAS_IT_AGAIN: &str = "the target contains the merged commits again";
 
 /// Entries that may wait at the head of a queue while later ones go on.
 const OVERTAKEN: u32 = 50;
@@ -55,6 +56,8 @@ pub(super) struct Worker {
 /// What became of an entry whose gates are through.
 enum LandResult {
     Merged,
+    /// It waits for a person.
+    Asked,
     Ejected,
     /// The push was refused: it is tested again.
     TargetMoved,
@@ -73,7 +76,11 @@ impl Worker {
                 (queue, 0)
             }
             QueueExit::Superseded => {
-                tracing::warn!(branch = queue.target, "another holds the lease of the merge queue");
+                tracing::warn!(
+                    branch = queue.target,
+                    "another hub holds the lease of the merge \
+                    queue"
+                );
                 (queue, 0)
             }
             QueueExit::Held => (queue, 0),
@@ -132,7 +139,7 @@ impl Worker {
         let pause = nth_delay(Duration::from_secs(1), LONGEST_PAUSE, self.pauses);
         tracing::warn!(reason, ?pause, branch = self.lease.target, "the merge queue is paused");
         if let Err(error) = self.store.pause_merges(&self.lease, pause, &reason).await {
-            tracing::warn!(%error, "a pause was not recorded; the lease expires");
+            tracing::warn!(%error, "could not record a pause; the lease will expire");
         }
         QueueExit::Paused
     }
@@ -175,7 +182,7 @@ impl Worker {
                 // Nothing waits for it: the next look tries again.
                 Err(Stop::Unavailable(reason)) if !decided => {
                     let reason = self.options.redactor.redact(&reason).into_owned();
-                    tracing::debug!(reason, branch = self.lease.target, "not looked at");
+                    tracing::debug!(reason, branch = self.lease.target, "not processed");
                     Stop::Exit(QueueExit::Empty)
                 }
                 Err(stop) => stop,
@@ -204,11 +211,13 @@ impl Worker {
             self.keep_to_the_hold(retest, &entries, &tip, &rewound, &mirror, &git).await?;
         }
         let redos = self.store.redos(&self.lease).await?;
+        let unapproved = self.store.unapproved_merges(&self.lease).await?;
         let round = self.cancel.child_token();
         let mut running = FuturesOrdered::new();
         let began = Instant::now();
         let mut top = tip.clone();
         let mut waits_for = BTreeSet::new();
+        let mut waits_for_people = BTreeSet::new();
         for entry in entries {
             if running.len() == window.size() {
                 break;
@@ -228,7 +237,7 @@ impl Worker {
             if let Some(gone) = brings_back(&mirror, &entry, &rewound, &tip).await? {
                 if running.is_empty() {
                     let reason = format!(
-                        "{} stands on {}, which was taken back from {}: merging it would bring \
+                        "{} is based on {}, which was removed from {}: merging it would bring \
                          that back",
                         entry.branch,
                         gone.short(),
@@ -239,10 +248,23 @@ impl Worker {
                 }
                 break;
             }
-            match stage(&mirror, &top, &entry).await {
+            match self.clearance(&entry, &unapproved, &tip, &mirror).await? {
+                Clearance::Go => {}
+                Clearance::Waits(key) => {
+                    waits_for_people.insert(key);
+                    continue;
+                }
+                Clearance::Asks if running.is_empty() => return Ok(()),
+                Clearance::Asks => break,
+            }
+            // No candidate is built on an entry that may never be merged.
+            let onto = if entry.wants_approval { &tip } else { &top };
+            match stage(&mirror, onto, &entry).await {
                 Staged::Commit(commit) => {
                     self.store.merge_testing(&self.lease, entry.id, commit.as_str()).await?;
-                    top = commit.clone();
+                    if !entry.wants_approval {
+                        top = commit.clone();
+                    }
                     let (gates, mirror) = (&self.gates, &mirror);
                     let cancel = round.clone();
                     running.push_back(async move {
@@ -264,12 +286,7 @@ impl Worker {
             }
         }
         if running.is_empty() {
-            let keys: Vec<&str> = waits_for.into_iter().collect();
-            let why = format!(
-                "every entry changes files of a task that conflicted before it, and waits until \
-                 that one is done again: {}",
-                keys.join(", ")
-            );
+            let why = nothing_can_be_merged(&waits_for, &waits_for_people);
             self.store.rest_merges(&self.lease, self.options.recheck, Some(&why)).await?;
             return Err(Stop::Exit(QueueExit::Held));
         }
@@ -285,6 +302,7 @@ impl Worker {
                             window.succeeded();
                             Ok(())
                         }
+                        LandResult::Asked => Ok(()),
                         LandResult::Ejected => {
                             window.failed();
                             Err(Stop::Moved)
@@ -341,6 +359,10 @@ impl Worker {
             | GateOutcome::Cancelled) => verdict,
         };
         match verdict {
+            GateOutcome::Passed if entry.wants_approval => {
+                self.ask(entry, commit, &below, mirror, git).await?;
+                Ok(LandResult::Asked)
+            }
             GateOutcome::Passed => {
                 let landed = self.land(entry, commit, &below, mirror, git).await?;
                 Ok(if landed { LandResult::Merged } else { LandResult::TargetMoved })
@@ -349,6 +371,8 @@ impl Worker {
                 let detail = format!("{headline}\n{evidence}").chars().take(DETAIL).collect();
                 let record = GateRecord { sha: commit.to_string(), passed: false, detail };
                 self.store.record_gates(&self.lease, &record).await?;
+                let title = format!("gates failed on {}: {headline}", commit.short());
+                self.store.note_gate_failure(&self.lease, entry.id, &title, &evidence).await?;
                 let reason = format!("merged as {}: {headline}\n{evidence}", commit.short());
                 self.store.merge_ejected(&self.lease, entry.id, &reason, true).await?;
                 Ok(LandResult::Ejected)
@@ -416,6 +440,9 @@ impl Worker {
         {
             return Ok(self.store.merge_landed(&self.lease, entry.id, landing.as_str()).await?);
         }
+        if entry.wants_approval {
+            self.store.waive_approval(&self.lease, entry.id).await?;
+        }
         self.store.merge_testing(&self.lease, entry.id, tip.as_str()).await?;
         match self.gates.test(mirror, tip, entry, &self.cancel).await {
             GateOutcome::Passed => {
@@ -460,7 +487,8 @@ impl Worker {
                 ));
             }
             Err(error) => {
-                tracing::warn!(%error, "the target's changes since the branch began could not be read")
+                tracing::warn!(%error, "could not read the target's changes since the branch was \
+                    created")
             }
         }
         ConflictReport { reason, files, brief }
@@ -506,7 +534,7 @@ impl Worker {
                 // An earlier conflict of the task is there.
                 Err(error) if error.kind == GitErrorKind::Rejected => {}
                 Err(error) => {
-                    tracing::warn!(%error, branch, "a conflict was not pushed");
+                    tracing::warn!(%error, branch, "could not push a conflict");
                     return;
                 }
             }
@@ -550,11 +578,33 @@ pub(super) async fn overtaken<'r>(
 fn is_lost(error: &StoreError) -> bool {
     match error.kind {
         StoreErrorKind::StaleLease | StoreErrorKind::NotFound | StoreErrorKind::Conflict => true,
-        StoreErrorKind::Invalid
+        StoreErrorKind::Forbidden
+        | StoreErrorKind::Invalid
         | StoreErrorKind::Busy
         | StoreErrorKind::Unavailable
         | StoreErrorKind::Corrupt => false,
     }
+}
+
+/// Why none of the entries can be merged now.
+fn nothing_can_be_merged(redone: &BTreeSet<&str>, undecided: &BTreeSet<String>) -> String {
+    let mut why = Vec::new();
+    if !redone.is_empty() {
+        let keys: Vec<&str> = redone.iter().copied().collect();
+        why.push(format!(
+            "changes files of a task that conflicted earlier, and waits until that task has been \
+             redone: {}",
+            keys.join(", ")
+        ));
+    }
+    if !undecided.is_empty() {
+        let keys: Vec<&str> = undecided.iter().map(String::as_str).collect();
+        why.push(format!(
+            "contains work that a person has yet to approve: that of {}",
+            keys.join(", ")
+        ));
+    }
+    format!("every entry {}", why.join(", or "))
 }
 
 fn passed(entry: &MergeCandidate, commit: &CommitId) -> GateRecord {

@@ -69,7 +69,7 @@ pub fn allow(connections: usize) -> usize {
     if current.is_some_and(|current| current < possible) {
         let more = Rlimit { current: Some(possible), maximum };
         if let Err(error) = setrlimit(Resource::Nofile, more) {
-            tracing::warn!(%error, "the limit of open files stays as it is");
+            tracing::warn!(%error, "could not raise the limit of open files");
         }
     }
     let has = getrlimit(Resource::Nofile).current.unwrap_or(wanted).min(wanted);
@@ -131,7 +131,7 @@ pub async fn serve(
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                tracing::warn!(%error, "could not accept a connection");
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
@@ -147,7 +147,7 @@ pub async fn serve(
     drop(listener);
     connections.close();
     if tokio::time::timeout(limits.drain, connections.wait()).await.is_err() {
-        tracing::warn!("{} connections are cut", connections.len());
+        tracing::warn!("closing {} connections", connections.len());
         cut.cancel();
         connections.wait().await;
     }
@@ -192,7 +192,7 @@ impl Connection {
             tokio::select! {
                 ended = connection.as_mut() => {
                     if let Err(error) = ended {
-                        tracing::debug!(%error, "a connection broke off");
+                        tracing::debug!(%error, "a connection was interrupted");
                     }
                     return;
                 }

@@ -25,10 +25,10 @@ pub enum TlsError {
         source: rustls::pki_types::pem::Error,
     },
     /// A file without what it is named for.
-    #[error("there is no certificate in {}", .0.display())]
+    #[error("{} contains no certificate", .0.display())]
     Empty(PathBuf),
     /// Certificate and key do not belong together, or are of a kind that is not known.
-    #[error("the certificate and its key cannot be used")]
+    #[error("the certificate or its key is not usable")]
     Unusable(#[source] rustls::Error),
 }
 
@@ -72,11 +72,11 @@ impl Tls {
                 Ok(config) => {
                     *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
                     seen = now;
-                    tracing::info!("the certificate was read again");
+                    tracing::info!("reloaded the certificate");
                 }
                 Err(error) => {
                     let error = greenloop_model::error_chain(&error);
-                    tracing::warn!(error, "the new certificate cannot be used");
+                    tracing::warn!(error, "the new certificate is not usable");
                 }
             }
         }

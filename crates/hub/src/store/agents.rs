@@ -98,15 +98,7 @@ impl TaskStore {
                 if replayed::<()>(tx, key.as_deref(), print).await?.is_some() {
                     return Ok(());
                 }
-                let changed = tx
-                    .run("UPDATE agents SET active = $2 WHERE name = $1", args![name, active])
-                    .await?;
-                if changed == 0 {
-                    return Err(StoreError::not_found(format_args!("agent {name}")).into());
-                }
-                let kind =
-                    if active { TaskEventKind::AgentUp } else { TaskEventKind::AgentDeactivated };
-                tx.emit(NewEvent::new(kind).agent(name));
+                activate(tx, name, active).await?;
                 remember(tx, key.as_deref(), print, &()).await
             })
         })
@@ -154,6 +146,18 @@ impl TaskStore {
     }
 }
 
+/// Gives an agent work again, or no more.
+pub(super) async fn activate(tx: &mut Tx<'_>, name: &str, active: bool) -> Done<()> {
+    let changed =
+        tx.run("UPDATE agents SET active = $2 WHERE name = $1", args![name, active]).await?;
+    if changed == 0 {
+        return Err(StoreError::not_found(format_args!("agent {name}")).into());
+    }
+    let kind = if active { TaskEventKind::AgentUp } else { TaskEventKind::AgentDeactivated };
+    tx.emit(NewEvent::new(kind).agent(name));
+    Ok(())
+}
+
 /// The figures of an agent, out of all of its attempts that are kept.
 const FIGURES: &str = "UPDATE agents SET \
     succeeded = (SELECT COUNT(*) FROM attempts s WHERE s.agent = $1 AND s.state = 'succeeded'), \
@@ -165,7 +169,7 @@ const FIGURES: &str = "UPDATE agents SET \
 async fn heard_of(tx: &mut Tx<'_>, beat: &AgentHeartbeat, beat_us: i64) -> Done<bool> {
     let before = tx
         .maybe(
-            "SELECT down, instance, quarantined_at, left_at FROM agents WHERE name = $1",
+            "SELECT down, instance, quarantined_at, left_at, barred FROM agents WHERE name = $1",
             args![&beat.name],
         )
         .await?;
@@ -173,7 +177,8 @@ async fn heard_of(tx: &mut Tx<'_>, beat: &AgentHeartbeat, beat_us: i64) -> Done<
     if let Some(row) = &before {
         let same = row.text("instance")? == beat.instance && row.opt_int("left_at")?.is_none();
         quarantined = same && row.opt_int("quarantined_at")?.is_some();
-        news = !same || row.flag("down")? || quarantined && beat.quarantine.is_none();
+        let passes = beat.quarantine.is_none() && row.opt_text("barred")?.is_none();
+        news = !same || row.flag("down")? || quarantined && passes;
     }
     let memory = beat.memory_bytes.map(|it| i64::try_from(it).unwrap_or(i64::MAX));
     let row = tx
@@ -186,12 +191,15 @@ async fn heard_of(tx: &mut Tx<'_>, beat: &AgentHeartbeat, beat_us: i64) -> Done<
              ON CONFLICT (name) DO UPDATE SET instance = excluded.instance, \
              roles = excluded.roles, labels = excluded.labels, host = excluded.host, \
              version = excluded.version, cpu_percent = excluded.cpu_percent, \
-             memory_bytes = excluded.memory_bytes, draining = excluded.draining, down = 0, \
+             memory_bytes = excluded.memory_bytes, down = 0, \
+             draining = CASE WHEN agents.instance = excluded.instance AND agents.drain = 1 \
+                THEN 1 ELSE excluded.draining END, \
+             drain = CASE WHEN agents.instance = excluded.instance THEN agents.drain ELSE 0 END, \
              beat_us = excluded.beat_us, heartbeat_at = excluded.heartbeat_at, \
-             quarantine = excluded.quarantine, quarantined_at = CASE \
-                WHEN excluded.quarantine IS NULL THEN NULL \
-                WHEN agents.instance = excluded.instance \
-                    THEN COALESCE(agents.quarantined_at, excluded.quarantined_at) \
+             quarantine = COALESCE(excluded.quarantine, agents.barred), quarantined_at = CASE \
+                WHEN excluded.quarantine IS NULL AND agents.barred IS NULL THEN NULL \
+                WHEN agents.instance = excluded.instance OR excluded.quarantine IS NULL \
+                    THEN COALESCE(agents.quarantined_at, excluded.heartbeat_at) \
                 ELSE excluded.quarantined_at END, left_at = NULL, \
              unreachable = excluded.unreachable \
              RETURNING active",
@@ -213,7 +221,9 @@ async fn heard_of(tx: &mut Tx<'_>, beat: &AgentHeartbeat, beat_us: i64) -> Done<
         .await?;
     if before.is_none() {
         // Another agent of that name may have been removed.
-        tx.run(FIGURES, args![&beat.name]).await?;
+        if super::claim::had_tasks(tx, &beat.name).await? {
+            tx.run(FIGURES, args![&beat.name]).await?;
+        }
     }
     if news {
         tx.emit(NewEvent::new(TaskEventKind::AgentUp).agent(&beat.name));
@@ -253,7 +263,7 @@ pub(super) async fn quarantine(
 async fn leave(tx: &mut Tx<'_>, name: &str, instance: &str) -> Done<()> {
     let changed = tx
         .run(
-            "UPDATE agents SET left_at = {now}, draining = 0, down = 0, quarantine = NULL, \
+            "UPDATE agents SET left_at = {now}, draining = 0, drain = 0, down = 0, quarantine = NULL, \
              quarantined_at = NULL WHERE name = $1 AND instance = $2 AND left_at IS NULL",
             args![name, instance],
         )
@@ -264,7 +274,7 @@ async fn leave(tx: &mut Tx<'_>, name: &str, instance: &str) -> Done<()> {
     Ok(())
 }
 
-async fn removal(tx: &mut Tx<'_>, name: &str) -> Done<()> {
+pub(super) async fn removal(tx: &mut Tx<'_>, name: &str) -> Done<()> {
     let row = tx
         .maybe(
             "SELECT CASE WHEN left_at IS NULL AND down = 0 \
@@ -276,7 +286,8 @@ async fn removal(tx: &mut Tx<'_>, name: &str) -> Done<()> {
         .ok_or_else(|| StoreError::not_found(format_args!("agent {name}")))?;
     let held = tx
         .maybe(
-            "SELECT task_id FROM attempts WHERE agent = $1 AND state = 'running' LIMIT 1",
+            "SELECT task_id FROM attempts WHERE agent = $1 AND state = 'running' \
+             AND ended_at IS NULL LIMIT 1",
             args![name],
         )
         .await?;
@@ -290,8 +301,8 @@ async fn removal(tx: &mut Tx<'_>, name: &str) -> Done<()> {
     }
     if row.flag("alive")? {
         return Err(StoreError::conflict(format!(
-            "agent {name} is alive and would come back with its next heartbeat: stop it first, \
-             or deactivate it"
+            "agent {name} is alive and would reappear with its next heartbeat: stop it first, or \
+             deactivate it"
         ))
         .into());
     }
@@ -308,7 +319,7 @@ pub(super) async fn forget(tx: &mut Tx<'_>, after: i64, most: i64) -> Done<Vec<S
             "DELETE FROM agents WHERE name IN (SELECT a.name FROM agents a WHERE a.active = 1 \
              AND (a.down = 1 OR a.left_at IS NOT NULL) AND a.heartbeat_at < {now} - $1 \
              AND NOT EXISTS (SELECT 1 FROM attempts h WHERE h.agent = a.name \
-                AND h.state = 'running') ORDER BY a.name LIMIT $2 {lock free}) RETURNING name",
+                AND h.state = 'running' AND h.ended_at IS NULL) ORDER BY a.name LIMIT $2 {lock free}) RETURNING name",
             args![after, most],
         )
         .await?;
@@ -330,6 +341,7 @@ fn view(row: &Record) -> Result<Agent, StoreError> {
         state: row.named("state", AgentState::from_name)?,
         quarantine: row.opt_text("quarantine")?,
         quarantined_since: opt_time(row, "quarantined_at")?,
+        drain: row.flag("drain")?,
         task: row.opt_int("task_id")?.map(TaskId),
         percent: row.percent("percent")?,
         cpu_percent: row.opt_real("cpu_percent")?,

@@ -17,7 +17,7 @@ use super::record::Record;
 use super::tx::{Done, NewEvent, Tx};
 use super::value::args;
 use greenloop_hub_api::types::{
-    AttemptFailure, AttemptHeartbeat, AttemptLease, Completion, NewEvidence,
+    AttemptFailure, AttemptHeartbeat, AttemptLease, Completion, NewEvidence, Task,
 };
 use greenloop_model::task::{
     AttemptState, GraphId, Lease, MergeId, TaskEventKind, TaskId, TaskState,
@@ -85,22 +85,51 @@ impl TaskStore {
         completion: &Completion,
         key: Option<&str>,
     ) -> Result<TaskState, StoreError> {
-        let asked = Arc::new((completion.clone(), key.map(str::to_owned)));
-        if self.dialect() == Dialect::Postgres && completion.commit.is_none() {
-            let asked = Arc::clone(&asked);
-            let ended = self.write_statement(move |tx| {
-                let asked = Arc::clone(&asked);
-                Box::pin(
-                    async move { complete_alone(tx, lease, &asked.0, asked.1.as_deref()).await },
-                )
-            });
-            if ended.await? {
-                return Ok(TaskState::Done);
-            }
+        self.completed(lease, completion, key, None).await.map(|it| it.state)
+    }
+
+    /// The same, reported with the token `by`, its id; the task as it is now.
+    ///
+    /// # Errors
+    /// See [`complete`](Self::complete).
+    pub async fn complete_task(
+        &self,
+        lease: Lease,
+        completion: &Completion,
+        key: Option<&str>,
+        by: Option<&str>,
+    ) -> Result<Task, StoreError> {
+        match self.completed(lease, completion, key, by).await?.task {
+            Some(task) => Ok(*task),
+            None => self.task(lease.task).await,
         }
+    }
+
+    async fn completed(
+        &self,
+        lease: Lease,
+        completion: &Completion,
+        key: Option<&str>,
+        by: Option<&str>,
+    ) -> Result<Completed, StoreError> {
+        let completion = completion.clone();
+        let (key, by) = (key.map(str::to_owned), by.map(str::to_owned));
+        let query = CompletionQuery { lease, completion, key, by };
+        if self.dialect() == Dialect::Postgres && query.completion.commit.is_none() {
+            return self.completions().submit(self, (), query).await;
+        }
+        self.complete_alone(query).await
+    }
+
+    /// Completes a task in a transaction of its own.
+    pub(super) async fn complete_alone(
+        &self,
+        query: CompletionQuery,
+    ) -> Result<Completed, StoreError> {
+        let query = Arc::new(query);
         self.write(move |tx| {
-            let asked = Arc::clone(&asked);
-            Box::pin(async move { complete(tx, lease, &asked.0, asked.1.as_deref()).await })
+            let query = Arc::clone(&query);
+            Box::pin(async move { complete(tx, &query).await })
         })
         .await
     }
@@ -138,8 +167,8 @@ impl TaskStore {
     }
 }
 
-fn stale(lease: Lease) -> StoreError {
-    StoreError::stale(format!("attempt {} at task {} is over", lease.epoch, lease.task))
+pub(super) fn stale(lease: Lease) -> StoreError {
+    StoreError::stale(format!("attempt {} at task {} has ended", lease.epoch, lease.task))
 }
 
 fn cut(message: &str) -> String {
@@ -296,52 +325,32 @@ async fn ended_before(
     Ok(Some(row.named("outcome", TaskState::from_name)?))
 }
 
-/// PostgreSQL: the end of a task that nothing waits for, in a graph that goes on, in one
-/// statement, which is a transaction of its own. Most ends are of this kind. The task is held
-/// before another one of its graph is looked for, as in [`settle_graph`].
-const COMPLETE_ALONE: &str = "WITH held AS MATERIALIZED (SELECT id, graph_id FROM tasks \
-        WHERE id = $1 AND epoch = $2 AND state = 'running' AND dependants = 0 \
-        AND epic_id IS NULL {lock end}), \
-     other AS MATERIALIZED (SELECT o.id FROM tasks o \
-        WHERE o.graph_id = (SELECT graph_id FROM held) AND o.id <> $1 \
-        AND o.state IN ('ready', 'running', 'merging', 'blocked') \
-        ORDER BY o.id DESC LIMIT 1 {share free}), \
-     ended AS (UPDATE tasks t SET state = 'done', reason = NULL, updated_at = {now}, \
-        ended_at = {now} FROM held WHERE t.id = held.id AND t.epoch = $2 \
-        AND t.state = 'running' AND EXISTS (SELECT 1 FROM other) RETURNING t.id, t.graph_id), \
-     attempt AS (UPDATE attempts a SET state = 'succeeded', percent = 100, message = $3, \
-        end_key = $4, outcome = 'done', ended_at = {now} FROM ended \
-        WHERE a.task_id = ended.id AND a.epoch = $2 AND a.state = 'running' \
-        RETURNING a.agent, {now} - a.started_at AS worked), \
-     counted AS (UPDATE agents g SET succeeded = g.succeeded + 1, \
-        worked_us = g.worked_us + attempt.worked FROM attempt WHERE g.name = attempt.agent), \
-     emitted AS (INSERT INTO {outbox} (at, kind, graph_id, task_id, epoch, agent, text) \
-        SELECT {now}, 'task.done', ended.graph_id, ended.id, $2, attempt.agent, $3 \
-        FROM ended, attempt) \
-     SELECT id FROM ended";
-
-/// Whether that was all.
-async fn complete_alone(
-    tx: &mut Tx<'_>,
-    lease: Lease,
-    completion: &Completion,
-    key: Option<&str>,
-) -> Done<bool> {
-    let ended = tx
-        .maybe(COMPLETE_ALONE, args![lease.task.0, lease.epoch, cut(&completion.summary), key])
-        .await?;
-    if ended.is_some() {
-        tx.note(TaskEventKind::TaskDone);
-    }
-    Ok(ended.is_some())
+/// The report that ends an attempt with success.
+#[derive(Debug, Clone)]
+pub(super) struct CompletionQuery {
+    pub(super) lease: Lease,
+    pub(super) completion: Completion,
+    pub(super) key: Option<String>,
+    /// The id of the token that it came with.
+    pub(super) by: Option<String>,
 }
 
-async fn complete(
-    tx: &mut Tx<'_>,
-    lease: Lease,
-    completion: &Completion,
-    key: Option<&str>,
-) -> Done<TaskState> {
+impl CompletionQuery {
+    /// What is kept of the summary.
+    pub(super) fn summary(&self) -> String {
+        cut(&self.completion.summary)
+    }
+}
+
+/// What a completion came to. `task` is absent when the report came in before.
+pub(super) struct Completed {
+    pub(super) state: TaskState,
+    pub(super) task: Option<Box<Task>>,
+}
+
+async fn complete(tx: &mut Tx<'_>, query: &CompletionQuery) -> Done<Completed> {
+    let CompletionQuery { lease, completion, key, by } = query;
+    let (lease, key) = (*lease, key.as_deref());
     let commit = &completion.commit;
     let state = if commit.is_some() { TaskState::Merging } else { TaskState::Done };
     let ended = tx
@@ -360,7 +369,8 @@ async fn complete(
             Ok(!matches!(row.text("state")?.as_str(), "failed" | "returned")
                 && row.opt_text("commit_sha")? == *commit)
         });
-        return before.await?.ok_or_else(|| stale(lease).into());
+        let state = before.await?.ok_or_else(|| stale(lease))?;
+        return Ok(Completed { state, task: None });
     };
     let done = done_task(&row)?;
     let attempt = tx
@@ -386,7 +396,8 @@ async fn complete(
     match commit {
         Some(commit) => {
             let branch = completion.branch.clone().unwrap_or_else(|| lease.branch());
-            let merge = enqueue(tx, done.graph, lease, &branch, commit).await?;
+            let work = (branch.as_str(), commit.as_str());
+            let merge = enqueue(tx, done.graph, lease, work, by.as_deref()).await?;
             let event = NewEvent::new(TaskEventKind::TaskMerging).graph(done.graph).lease(lease);
             tx.emit(event.agent(agent).merge(merge).text(commit));
         }
@@ -396,7 +407,8 @@ async fn complete(
             release(tx, &done).await?;
         }
     }
-    Ok(state)
+    let task = super::tasks::one(tx, lease.task).await?;
+    Ok(Completed { state, task: Some(Box::new(task)) })
 }
 
 /// Puts a commit into the queue of the branch that its task ends in.
@@ -404,8 +416,8 @@ async fn enqueue(
     tx: &mut Tx<'_>,
     graph: GraphId,
     lease: Lease,
-    branch: &str,
-    commit: &str,
+    work: (&str, &str),
+    by: Option<&str>,
 ) -> Done<MergeId> {
     let place = tx
         .one(
@@ -417,7 +429,7 @@ async fn enqueue(
         .await?;
     let place =
         Destination { project: place.int("project_id")?, target: place.text("target")?, graph };
-    super::epics::enqueue(tx, &place, lease, branch, commit).await
+    super::epics::enqueue(tx, &place, lease, work, by).await
 }
 
 async fn fail(
@@ -523,13 +535,17 @@ pub(super) async fn set_back(
         && attempts < row.int("max_attempts")?
         && (!end.death || deaths < i64::from(options.max_deaths.max(1)));
     let state = if again { TaskState::Ready } else { TaskState::Failed };
-    tx.run(
-        "UPDATE tasks SET state = $2, reason = $3, deaths = $4, returns = 0, \
-         not_before = CASE WHEN $2 = 'ready' THEN {now} + $5 ELSE 0 END, updated_at = {now}, \
-         ended_at = CASE WHEN $2 = 'failed' THEN {now} ELSE NULL END WHERE id = $1",
+    // Ready again, unless its graph is paused.
+    let row = tx.one(
+        "UPDATE tasks SET state = CASE WHEN $2 = 'ready' AND unmet > 0 THEN 'waiting' ELSE $2 END, \
+         reason = $3, deaths = $4, returns = 0, \
+         not_before = CASE WHEN $2 = 'ready' AND $5 > 0 THEN {now} + $5 ELSE 0 END, updated_at = {now}, \
+         ended_at = CASE WHEN $2 = 'failed' THEN {now} ELSE NULL END WHERE id = $1 \
+         RETURNING state",
         args![end.lease.task.0, state.name(), end.reason, deaths, rest(attempts, options)],
     )
     .await?;
+    let state = row.named("state", TaskState::from_name)?;
     let event =
         |kind| NewEvent::new(kind).graph(graph).lease(end.lease).agent(end.agent).text(end.reason);
     if again {
@@ -556,13 +572,13 @@ async fn give_back(
 ) -> Done<TaskState> {
     let again = !end.fault || returns < i64::from(options.max_returns.max(1));
     let state = if again { TaskState::Ready } else { TaskState::Blocked };
-    let blocked =
-        format!("given back {returns} times without an attempt that counts: {}", end.reason);
-    tx.run(
-        "UPDATE tasks SET state = $2, reason = COALESCE($3, reason), returns = $4, \
+    let blocked = format!("returned {returns} times without a counted attempt: {}", end.reason);
+    let row = tx.one(
+        "UPDATE tasks SET state = CASE WHEN $2 = 'ready' AND unmet > 0 THEN 'waiting' ELSE $2 END, \
+         reason = COALESCE($3, reason), returns = $4, \
          attempts = CASE WHEN attempts > 0 THEN attempts - 1 ELSE 0 END, \
-         not_before = CASE WHEN $2 = 'ready' THEN {now} + $5 ELSE 0 END, updated_at = {now} \
-         WHERE id = $1",
+         not_before = CASE WHEN $2 = 'ready' AND $5 > 0 THEN {now} + $5 ELSE 0 END, updated_at = {now} \
+         WHERE id = $1 RETURNING state",
         args![
             end.lease.task.0,
             state.name(),
@@ -572,6 +588,7 @@ async fn give_back(
         ],
     )
     .await?;
+    let state = row.named("state", TaskState::from_name)?;
     let (kind, text) = match again {
         true => (end.event, end.reason),
         false => (TaskEventKind::TaskBlocked, blocked.as_str()),

@@ -26,13 +26,13 @@ pub struct SpentBranch {
 
 /// Attempts that reported a commit, whose task ended so long ago, and none of whose commits
 /// waits to be merged.
-const SPENT: &str = "SELECT a.id FROM attempts a JOIN tasks t ON t.id = a.task_id \
+const SPENT: &str = "SELECT a.id, a.task_id FROM attempts a JOIN tasks t ON t.id = a.task_id \
     JOIN graphs g ON g.id = t.graph_id \
     WHERE a.commit_sha IS NOT NULL AND a.branch_gone = 0 AND a.branch_until < {now} \
     AND a.ended_at < {now} - $1 AND t.state IN ('done', 'failed', 'cancelled') \
     AND t.ended_at < {now} - $1 AND g.repository IS NOT NULL \
     AND NOT EXISTS (SELECT 1 FROM merge_queue m WHERE m.task_id = a.task_id \
-        AND m.state IN ('queued', 'testing')) \
+        AND m.state IN ('queued', 'testing', 'waiting')) \
     ORDER BY a.ended_at LIMIT $2";
 
 impl TaskStore {
@@ -51,9 +51,10 @@ impl TaskStore {
         let ids = {
             let mut reader = self.reader().await?;
             let rows = reader.tx().all(SPENT, args![after, limit]).await?;
-            rows.iter().map(|row| row.int("id")).collect::<Result<Vec<_>, _>>()?
+            let column = |name| rows.iter().map(|row| row.int(name)).collect::<Result<Vec<_>, _>>();
+            (column("id")?, column("task_id")?)
         };
-        if ids.is_empty() {
+        if ids.0.is_empty() {
             return Ok(Vec::new());
         }
         let ids = Arc::new(ids);
@@ -63,17 +64,18 @@ impl TaskStore {
                 // Whoever comes second finds that somebody has them.
                 let rows = tx
                     .all(
-                        "UPDATE attempts SET branch_until = {now} + $2 WHERE id IN {ids $1} \
+                        "UPDATE attempts SET branch_until = {now} + $2 WHERE task_id IN {ids $3} \
+                         AND id IN {ids $1} \
                          AND branch_gone = 0 AND branch_until < {now} \
                          AND NOT EXISTS (SELECT 1 FROM merge_queue m \
                             WHERE m.task_id = attempts.task_id \
-                            AND m.state IN ('queued', 'testing')) \
+                            AND m.state IN ('queued', 'testing', 'waiting')) \
                          RETURNING task_id, epoch, commit_sha, branch, \
                          (SELECT g.repository FROM tasks t JOIN graphs g ON g.id = t.graph_id \
                           WHERE t.id = attempts.task_id) AS repository, \
                          (SELECT m.id FROM merge_queue m WHERE m.task_id = attempts.task_id \
                           AND m.epoch = attempts.epoch) AS merge_id",
-                        args![ids.as_slice(), hold],
+                        args![ids.0.as_slice(), hold, ids.1.as_slice()],
                     )
                     .await?;
                 let spent = rows.iter().map(|row| {

@@ -11,6 +11,7 @@ use sqlx::{Connection as _, Database, PgConnection, PgPool, SqliteConnection, Sq
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
+use super::batch::Batcher;
 use super::dialect::Dialect;
 use super::driver::{Connection, Pooled};
 use super::error::{DatabaseError, StoreError, StoreErrorKind, sort};
@@ -18,8 +19,9 @@ use super::migrate::{migrate_postgres, migrate_sqlite};
 use super::tx::{Done, Stop, Tx};
 use super::wake::{Changes, Wake};
 use super::writer::{Operation, Writer};
-use super::{listen, pubsub};
+use super::{attempts, claim, claim_batch, complete_batch, listen, pubsub};
 use greenloop_http::retry::{Retryable as _, backoff};
+use greenloop_hub_api::types::Claimed;
 
 /// How long a connection or a lock is waited for.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,6 +43,10 @@ pub struct StoreOptions {
     pub max_deaths: u32,
     /// A task that was given back this often without an attempt that counts waits for a person.
     pub max_returns: u32,
+    /// How long an entry of a merge queue waits for a person to approve it.
+    pub merge_approval: Duration,
+    /// Whether people may approve what they requested themselves.
+    pub self_approval: bool,
     /// Connections to PostgreSQL to write with, and as many to read with; or readers of a SQLite
     /// file.
     pub connections: u32,
@@ -56,6 +62,8 @@ impl Default for StoreOptions {
             retry_cap: Duration::from_secs(300),
             max_deaths: 3,
             max_returns: 10,
+            merge_approval: Duration::from_secs(7 * 24 * 3600),
+            self_approval: false,
             connections: 8,
             redis: None,
         }
@@ -72,6 +80,9 @@ struct Inner {
     backend: Backend,
     /// Whether the last claim found something: then the next one need not look first.
     promising: AtomicBool,
+    /// PostgreSQL: claims and completions on their way.
+    claims: Batcher<claim::Lane, claim::ClaimQuery, Option<Claimed>>,
+    completions: Batcher<(), attempts::CompletionQuery, attempts::Completed>,
     wake: Wake,
     options: StoreOptions,
     redis: Option<pubsub::Status>,
@@ -110,11 +121,12 @@ fn dialect_of(url: &str) -> Result<(Dialect, Cow<'_, str>), StoreError> {
     }
     let Some(path) = url.strip_prefix("sqlite:") else {
         return Err(StoreError::invalid(
-            "a store's address begins with sqlite: or postgres://, as in sqlite:hub.db",
+            "the address of a store must begin with sqlite: or postgres://, for example \
+             sqlite:hub.db",
         ));
     };
     if path.contains(":memory:") || path.contains("mode=memory") {
-        return Err(StoreError::invalid("a store in memory would be lost: name a file"));
+        return Err(StoreError::invalid("a store in memory would be lost: use a file"));
     }
     let separator = if path.contains('?') { '&' } else { '?' };
     Ok((Dialect::Sqlite, Cow::Owned(format!("{url}{separator}mode=rwc"))))
@@ -130,8 +142,11 @@ const PRAGMAS: &str = "PRAGMA busy_timeout = 10000; PRAGMA auto_vacuum = INCREME
     PRAGMA cache_size = -16000; PRAGMA journal_size_limit = 67108864;";
 /// Readers cannot write, not even by a mistake in this program.
 const READER: &str = "PRAGMA query_only = ON;";
-/// PostgreSQL plans a statement once for a connection.
-const ONE_PLAN: &str = "SET plan_cache_mode = force_generic_plan";
+/// PostgreSQL plans a statement once for a connection, possibly before there are any statistics: an
+/// index for every table, whatever its size seems to be.
+pub(super) const ONE_PLAN: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
+    SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
+    SET jit = off;";
 
 impl TaskStore {
     /// Opens a store and brings its tables up to date; several hubs may do so at once.
@@ -167,6 +182,8 @@ impl TaskStore {
         let inner = Inner {
             backend,
             promising: AtomicBool::new(false),
+            claims: Batcher::new(claim_batch::send),
+            completions: Batcher::new(complete_batch::send),
             wake,
             options,
             redis,
@@ -263,7 +280,7 @@ impl TaskStore {
             Err(stop) => {
                 // Dropped without a commit, it is rolled back in any case.
                 if let Err(error) = transaction.rollback().await {
-                    tracing::debug!(%error, "a transaction could not be rolled back");
+                    tracing::debug!(%error, "could not roll back a transaction");
                 }
                 Err(stop)
             }
@@ -286,6 +303,18 @@ impl TaskStore {
             Backend::Postgres { readers, .. } => readers.acquire().await.map(Pooled::Postgres),
         };
         connection.map(Reader).map_err(|e| self.plain(e))
+    }
+
+    /// PostgreSQL: where claims are gathered.
+    pub(super) fn claims(&self) -> &Batcher<claim::Lane, claim::ClaimQuery, Option<Claimed>> {
+        &self.inner.claims
+    }
+
+    /// PostgreSQL: where completions without a commit are gathered.
+    pub(super) fn completions(
+        &self,
+    ) -> &Batcher<(), attempts::CompletionQuery, attempts::Completed> {
+        &self.inner.completions
     }
 
     /// Whether a claim may well find something.
@@ -336,8 +365,7 @@ async fn open_sqlite(
 ) -> Result<Backend, StoreError> {
     let plain = |error| plain(Dialect::Sqlite, error);
     keep_private(url).map_err(|error| plain(sqlx::Error::Io(error)))?;
-    let mut first: SqliteConnection = first_connection(Dialect::Sqlite, url).await?;
-    script(&mut first, PRAGMAS).await.map_err(plain)?;
+    let mut first = open_writer(url).await?;
     migrate_sqlite(&mut first).await?;
     let readers = limits(options)
         .after_connect(|connection: &mut SqliteConnection, _meta| {
@@ -349,7 +377,16 @@ async fn open_sqlite(
         .connect(url)
         .await
         .map_err(plain)?;
-    Ok(Backend::Sqlite { readers, writer: Writer::start(first, wake.clone()) })
+    let writer = Writer::start(first, url.to_owned(), wake.clone());
+    Ok(Backend::Sqlite { readers, writer })
+}
+
+/// A connection to write to the file with.
+pub(super) async fn open_writer(url: &str) -> Result<SqliteConnection, StoreError> {
+    let mut connection: SqliteConnection = first_connection(Dialect::Sqlite, url).await?;
+    let set = script(&mut connection, PRAGMAS).await;
+    set.map_err(|error| plain(Dialect::Sqlite, error))?;
+    Ok(connection)
 }
 
 /// The pools to read and to write with.

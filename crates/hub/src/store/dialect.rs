@@ -8,9 +8,11 @@
 //! | `{subset a b}` | whether all strings of one JSON array are in the other |
 //! | `{lock}` | hold the rows that were read until the transaction ends |
 //! | `{lock free}` | the same, but pass over rows that others hold |
+//! | `{lock free t}` | the same, but only of the rows of `t` |
 //! | `{lock end}` | hold the rows of tasks that are about to end; conflicts with `{share}` |
 //! | `{share}` | keep a task from ending until the transaction ends; it can be claimed all the same |
 //! | `{share free}` | the same, but pass over tasks that are about to end |
+//! | `{share free t}` | the same, but only of the rows of `t` |
 //! | `{outbox}` | the table that a transaction leaves its events in |
 
 use std::borrow::Cow;
@@ -52,12 +54,18 @@ impl Dialect {
             ("now", Self::Postgres) => {
                 "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000 AS BIGINT)"
             }
-            ("lock" | "lock free" | "lock end" | "share" | "share free", Self::Sqlite) => "",
+            (
+                "lock" | "lock free" | "lock free t" | "lock end" | "share" | "share free"
+                | "share free t",
+                Self::Sqlite,
+            ) => "",
             ("lock", Self::Postgres) => "FOR NO KEY UPDATE",
             ("lock free", Self::Postgres) => "FOR NO KEY UPDATE SKIP LOCKED",
+            ("lock free t", Self::Postgres) => "FOR NO KEY UPDATE OF t SKIP LOCKED",
             ("lock end", Self::Postgres) => "FOR UPDATE",
             ("share", Self::Postgres) => "FOR KEY SHARE",
             ("share free", Self::Postgres) => "FOR KEY SHARE SKIP LOCKED",
+            ("share free t", Self::Postgres) => "FOR KEY SHARE OF t SKIP LOCKED",
             ("outbox", Self::Sqlite) => "outbox",
             ("outbox", Self::Postgres) => "outbox_pending",
             (list, _) => {

@@ -128,6 +128,7 @@ where
     Option<i64>: Encode<'static, A::Database> + Type<A::Database>,
     Option<f64>: Encode<'static, A::Database> + Type<A::Database>,
     Option<String>: Encode<'static, A::Database> + Type<A::Database>,
+    Vec<u8>: Encode<'static, A::Database> + Type<A::Database>,
 {
     let mut arguments = A::default();
     for value in values {
@@ -135,6 +136,7 @@ where
             Value::Int(it) => arguments.add(it),
             Value::Real(it) => arguments.add(it),
             Value::Text(it) => arguments.add(it),
+            Value::Bytes(it) => arguments.add(it),
         }
         .map_err(sqlx::Error::Encode)?;
     }

@@ -11,7 +11,7 @@ pub(super) const POSITIONS: i64 = 1_000_000;
 
 /// The agent of attempts that are merges of epics' branches. No worker can have this name: it has a
 /// space.
-const MERGE_QUEUE: &str = "merge queue";
+pub(super) const MERGE_QUEUE: &str = "merge queue";
 
 /// Queues the branch of an epic that was just done, when its tasks have left something there;
 /// whether they have. The graph is not done before that is merged.
@@ -35,7 +35,7 @@ pub(super) async fn bring_home(tx: &mut Tx<'_>, graph: GraphId, epic: i64) -> Do
     let (branch, head) = (epic.text("branch")?, epic.text("head")?);
     let key = format!("{}-merge", epic.text("key")?);
     let title = format!("Merge {branch} into {target}");
-    let described = format!("The tasks of the epic are done; {branch} goes to {target}.");
+    let described = format!("The tasks of the epic are done; merge {branch} into {target}.");
     let quoted = format!("refs/heads/{branch}").replace('\'', "'\\''");
     let command = format!("git fetch origin '{quoted}' && git merge --no-edit FETCH_HEAD");
     let task = tx
@@ -61,7 +61,8 @@ pub(super) async fn bring_home(tx: &mut Tx<'_>, graph: GraphId, epic: i64) -> Do
         .await?;
     let lease = Lease { task: TaskId(task.int("id")?), epoch: task.int("epoch")? };
     attempt(tx, graph, lease, &head).await?;
-    let merge = enqueue(tx, &Destination { project, target, graph }, lease, &branch, &head).await?;
+    let place = Destination { project, target, graph };
+    let merge = enqueue(tx, &place, lease, (&branch, &head), None).await?;
     let event = NewEvent::new(TaskEventKind::TaskMerging).graph(graph).lease(lease).merge(merge);
     tx.emit(event.text(head));
     Ok(true)
@@ -104,7 +105,7 @@ pub(super) async fn came_home(tx: &mut Tx<'_>, done: &DoneTask) -> Done<Option<i
             WHERE e.id = $2 AND e.branch <> g.target) \
          AND NOT EXISTS (SELECT 1 FROM merge_queue q \
             WHERE q.project_id = merge_targets.project_id AND q.target = merge_targets.target \
-            AND q.state IN ('queued', 'testing'))",
+            AND q.state IN ('queued', 'testing', 'waiting'))",
         args![done.graph.0, id],
     )
     .await?;
@@ -118,13 +119,13 @@ pub(super) struct Destination {
     pub(super) graph: GraphId,
 }
 
-/// Puts a commit on a branch into the queue of a target.
+/// Puts a commit on a branch into the queue of a target; `by` is the token that handed it in.
 pub(super) async fn enqueue(
     tx: &mut Tx<'_>,
     place: &Destination,
     lease: Lease,
-    branch: &str,
-    commit: &str,
+    (branch, commit): (&str, &str),
+    by: Option<&str>,
 ) -> Done<MergeId> {
     let Destination { project, target, graph } = place;
     tx.run(
@@ -151,5 +152,7 @@ pub(super) async fn enqueue(
             args![*project, target, graph.0, lease.task.0, lease.epoch, branch, commit],
         )
         .await?;
-    Ok(MergeId(row.int("id")?))
+    let id = MergeId(row.int("id")?);
+    super::merges::note_entry(tx, id, by).await?;
+    Ok(id)
 }

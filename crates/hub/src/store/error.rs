@@ -14,6 +14,8 @@ pub enum StoreErrorKind {
     /// It cannot be done as things stand: a wrong state, or an idempotency key that was used for
     /// something else. Nothing changed.
     Conflict,
+    /// Whoever asks may not do it. Nothing changed.
+    Forbidden,
     /// The request makes no sense. Nothing changed.
     Invalid,
     /// Too much is going on at once. The same call may be made again.
@@ -30,9 +32,12 @@ impl StoreErrorKind {
     pub const fn is_transient(self) -> bool {
         match self {
             Self::Busy | Self::Unavailable => true,
-            Self::NotFound | Self::StaleLease | Self::Conflict | Self::Invalid | Self::Corrupt => {
-                false
-            }
+            Self::NotFound
+            | Self::StaleLease
+            | Self::Conflict
+            | Self::Forbidden
+            | Self::Invalid
+            | Self::Corrupt => false,
         }
     }
 }
@@ -68,6 +73,10 @@ impl StoreError {
 
     pub(super) fn conflict(message: impl Into<String>) -> Self {
         Self::new(StoreErrorKind::Conflict, message)
+    }
+
+    pub(super) fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StoreErrorKind::Forbidden, message)
     }
 
     pub(super) fn invalid(message: impl Into<String>) -> Self {
@@ -120,7 +129,7 @@ pub(super) fn sort(dialect: Dialect, error: sqlx::Error) -> DatabaseError {
                 SQLITE_CORRUPT | SQLITE_NOTADB => (false, Corrupt, "the database file is damaged"),
                 SQLITE_FULL => (false, Unavailable, "the disk is full"),
                 SQLITE_IOERR | SQLITE_CANTOPEN | SQLITE_READONLY => {
-                    (false, Unavailable, "the database file cannot be written or read")
+                    (false, Unavailable, "could not read or write the database file")
                 }
                 _other => (false, Corrupt, "the database refused a statement"),
             },
@@ -130,8 +139,8 @@ pub(super) fn sort(dialect: Dialect, error: sqlx::Error) -> DatabaseError {
                 ("08" | "57" | "58", _) | (_, "25006") => {
                     (false, Unavailable, "the connection to the database was lost")
                 }
-                ("53", _) => (false, Unavailable, "the database is short of resources"),
-                ("28", _) => (false, Unavailable, "the database does not accept the login"),
+                ("53", _) => (false, Unavailable, "the database is out of resources"),
+                ("28", _) => (false, Unavailable, "the database rejected the login"),
                 _other => (false, Corrupt, "the database refused a statement"),
             },
         };
@@ -139,18 +148,18 @@ pub(super) fn sort(dialect: Dialect, error: sqlx::Error) -> DatabaseError {
         return if again { DatabaseError::Again(error) } else { DatabaseError::Final(error) };
     }
     let (kind, message) = match &error {
-        sqlx::Error::PoolTimedOut => (Busy, "all connections to the database are taken"),
+        sqlx::Error::PoolTimedOut => (Busy, "all connections to the database are in use"),
         sqlx::Error::Configuration(_) => {
-            (StoreErrorKind::Invalid, "the database's address is not understood")
+            (StoreErrorKind::Invalid, "the database's address is invalid")
         }
         sqlx::Error::ColumnDecode { .. }
         | sqlx::Error::ColumnNotFound(_)
         | sqlx::Error::Decode(_)
         | sqlx::Error::TypeNotFound { .. }
         | sqlx::Error::ColumnIndexOutOfBounds { .. } => {
-            (Corrupt, "a record in the database is not understood")
+            (Corrupt, "a record in the database is invalid")
         }
-        _connection => (Unavailable, "the database cannot be reached"),
+        _connection => (Unavailable, "the database is unreachable"),
     };
     DatabaseError::Final(StoreError::with(kind, message, error))
 }

@@ -2,6 +2,7 @@
 //! transaction that ends it.
 
 use super::columns::reached;
+use super::dialect::Dialect;
 use super::done_task::DoneTask;
 use super::epics::{bring_home, came_home};
 use super::error::StoreError;
@@ -86,6 +87,21 @@ fn tell_ready(tx: &mut Tx<'_>, graph: GraphId, released: Vec<super::record::Reco
     Ok(())
 }
 
+/// SQLite: a task that is alive, by the index of those.
+const ALIVE: &str = "SELECT id FROM tasks WHERE graph_id = $1 \
+    AND state IN ('ready', 'running', 'merging', 'blocked') ORDER BY id DESC LIMIT 1";
+/// PostgreSQL: a task that is alive, held. No index has a task's state; a blocked one is found with
+/// the graph's row locked.
+const READY: &str = "SELECT t.id FROM (SELECT q.task_id FROM task_queue q WHERE q.graph_id = $1 \
+    ORDER BY q.task_id DESC LIMIT 4) q JOIN tasks t ON t.id = q.task_id AND t.state = 'ready' \
+    LIMIT 1 {share free t}";
+const RUNNING: &str = "SELECT t.id FROM attempts a JOIN tasks t ON t.id = a.task_id \
+    AND t.epoch = a.epoch AND t.state = 'running' AND t.graph_id = $1 \
+    WHERE a.ended_at IS NULL LIMIT 1 {share free t}";
+const MERGING: &str = "SELECT t.id FROM merge_queue m JOIN tasks t ON t.id = m.task_id \
+    AND t.state = 'merging' WHERE m.graph_id = $1 AND m.state IN ('queued', 'testing') \
+    LIMIT 1 {share free t}";
+
 /// Ends a graph when nothing of it can run any more. Comes last in a transaction.
 ///
 /// With several writers, of two that end the last two tasks each sees the other's as alive. So
@@ -94,16 +110,14 @@ fn tell_ready(tx: &mut Tx<'_>, graph: GraphId, released: Vec<super::record::Reco
 /// For that, whatever ends a task locks its row with `{lock end}`, which `{share free}` waits
 /// for or passes over; a claim takes a weaker lock, which blocks no other.
 pub(super) async fn settle_graph(tx: &mut Tx<'_>, graph: GraphId) -> Done<()> {
-    let held = tx
-        .maybe(
-            "SELECT id FROM tasks WHERE graph_id = $1 \
-             AND state IN ('ready', 'running', 'merging', 'blocked') \
-             ORDER BY id DESC LIMIT 1 {share free}",
-            args![graph.0],
-        )
-        .await?;
-    if held.is_some() {
-        return Ok(());
+    let looks: &[&'static str] = match tx.dialect() {
+        Dialect::Sqlite => &[ALIVE],
+        Dialect::Postgres => &[READY, RUNNING, MERGING],
+    };
+    for look in looks {
+        if tx.maybe(look, args![graph.0]).await?.is_some() {
+            return Ok(());
+        }
     }
     let open = tx
         .maybe("SELECT id FROM graphs WHERE id = $1 AND state = 'running' {lock}", args![graph.0])
@@ -119,6 +133,17 @@ pub(super) async fn settle_graph(tx: &mut Tx<'_>, graph: GraphId) -> Done<()> {
         )
         .await?;
     if alive.is_some() || super::conflicts::any_waits(tx, graph).await? {
+        return Ok(());
+    }
+    // What waits for nothing but the end of a pause goes on then.
+    let paused = tx
+        .maybe(
+            "SELECT id FROM tasks WHERE graph_id = $1 AND state = 'waiting' AND held = 1 \
+             AND unmet = 1 LIMIT 1",
+            args![graph.0],
+        )
+        .await?;
+    if paused.is_some() {
         return Ok(());
     }
     let row = tx
@@ -163,7 +188,7 @@ pub(super) async fn revive(tx: &mut Tx<'_>, graph: GraphId) -> Done<()> {
         )
         .await?;
     if changed == 0 {
-        let text = format!("graph {graph} was kept for long enough, and is being deleted");
+        let text = format!("graph {graph} is past its retention period and is being deleted");
         return Err(StoreError::conflict(text).into());
     }
     Ok(())

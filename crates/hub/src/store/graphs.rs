@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::address::without_login;
+use super::approvals::ask_for_task;
 use super::columns::{opt_time, percent, reached, time};
 use super::connect::TaskStore;
 use super::error::StoreError;
@@ -40,18 +41,32 @@ impl TaskStore {
         run: Option<&str>,
         key: Option<&str>,
     ) -> Result<Graph, StoreError> {
+        self.submit_with(graph, run, key, "").await
+    }
+
+    /// The same, with the token whose id `token` is.
+    ///
+    /// # Errors
+    /// See [`submit`](Self::submit).
+    pub async fn submit_with(
+        &self,
+        graph: &TaskGraph,
+        run: Option<&str>,
+        key: Option<&str>,
+        token: &str,
+    ) -> Result<Graph, StoreError> {
         let print = fingerprint("submit", &(graph, run));
-        let asked =
-            Arc::new((graph.clone(), run.map(str::to_owned), key.map(str::to_owned), print));
+        let (run, key) = (run.map(str::to_owned), key.map(str::to_owned));
+        let asked = Arc::new((graph.clone(), run, key, print, token.to_owned()));
         let id = self
             .write(move |tx| {
                 let asked = Arc::clone(&asked);
                 Box::pin(async move {
-                    let (graph, run, key, print) = &*asked;
+                    let (graph, run, key, print, token) = &*asked;
                     if let Some(id) = replayed::<i64>(tx, key.as_deref(), print).await? {
                         return Ok(GraphId(id));
                     }
-                    let id = insert(tx, graph, run.as_deref()).await?;
+                    let id = insert(tx, graph, run.as_deref(), token).await?;
                     remember(tx, key.as_deref(), print, &id.0).await?;
                     Ok(id)
                 })
@@ -139,7 +154,12 @@ impl Share {
     }
 }
 
-async fn insert(tx: &mut Tx<'_>, graph: &TaskGraph, run: Option<&str>) -> Done<GraphId> {
+async fn insert(
+    tx: &mut Tx<'_>,
+    graph: &TaskGraph,
+    run: Option<&str>,
+    token: &str,
+) -> Done<GraphId> {
     let project = project(tx, graph).await?;
     let row = tx
         .one(
@@ -161,7 +181,15 @@ async fn insert(tx: &mut Tx<'_>, graph: &TaskGraph, run: Option<&str>) -> Done<G
 
     let shares: Vec<Share> = (0..graph.epics.len()).map(|epic| Share::of(graph, epic)).collect();
     let epics = insert_epics(tx, id, graph, &shares).await?;
-    let tasks = insert_tasks(tx, id, now, graph, &shares, &epics).await?;
+    let (tasks, asking) = insert_tasks(tx, id, now, graph, &shares, &epics).await?;
+    let approved = graph.tasks.iter().zip(&tasks).filter(|(task, _)| task.merge_approval);
+    let approved = approved.map(|(_, id)| *id);
+    super::merges::note_rules(tx, id, graph.merge_approval, approved).await?;
+    for position in asking {
+        if let (Some(task_id), Some(task)) = (tasks.get(position), graph.tasks.get(position)) {
+            ask_for_task(tx, id, *task_id, &task.submission, token).await?;
+        }
+    }
 
     let needs = graph.tasks.iter().zip(&tasks).flat_map(|(task, id)| {
         unique(&task.needs).into_iter().map(|need| (id.0, tasks.get(need).map(|it| it.0)))
@@ -213,8 +241,8 @@ async fn project(tx: &mut Tx<'_>, graph: &TaskGraph) -> Done<i64> {
             .await?;
         if let Some(running) = running {
             return Err(StoreError::conflict(format!(
-                "the graph `{}` of project `{}` is running in the repository {}, and this one is \
-                 in {}: give this project another name, or wait until that graph is over",
+                "the graph `{}` of project `{}` is running in the repository {}, but this one is \
+                 in {}: use another project name, or wait until that graph ends",
                 running.text("name")?,
                 graph.project,
                 without_login(&before),
@@ -257,6 +285,7 @@ async fn insert_epics(
     in_order(&inserted)
 }
 
+/// The ids of the tasks, and the places of those whose start a person has to approve.
 async fn insert_tasks(
     tx: &mut Tx<'_>,
     graph_id: GraphId,
@@ -264,7 +293,7 @@ async fn insert_tasks(
     graph: &TaskGraph,
     shares: &[Share],
     epics: &[i64],
-) -> Done<Vec<TaskId>> {
+) -> Done<(Vec<TaskId>, Vec<usize>)> {
     let mut dependants = vec![0_i64; graph.tasks.len()];
     for task in &graph.tasks {
         for need in unique(&task.needs) {
@@ -274,7 +303,7 @@ async fn insert_tasks(
         }
     }
     let mut rows = Vec::with_capacity(graph.tasks.len());
-    let mut ready = Vec::new();
+    let (mut ready, mut asking) = (Vec::new(), Vec::new());
     for (position, (task, dependants)) in graph.tasks.iter().zip(dependants).enumerate() {
         let needs = unique(&task.needs);
         let open_needs =
@@ -287,9 +316,13 @@ async fn insert_tasks(
         let unmet = at(open_needs + open_conditions);
         let state = match (task.done, unmet) {
             (true, _) => TaskState::Done,
+            (false, _) if task.submission.approval => TaskState::Blocked,
             (false, 0) => TaskState::Ready,
             (false, _) => TaskState::Waiting,
         };
+        if state == TaskState::Blocked {
+            asking.push(position);
+        }
         if state == TaskState::Ready {
             ready.push(position);
         }
@@ -320,7 +353,7 @@ async fn insert_tasks(
             tx.emit(NewEvent::new(TaskEventKind::TaskReady).graph(graph_id).task(*id));
         }
     }
-    Ok(ids)
+    Ok((ids, asking))
 }
 
 fn at(position: usize) -> i64 {
@@ -337,7 +370,7 @@ fn in_order(rows: &[Record]) -> Done<Vec<i64>> {
     Ok(ids.into_iter().map(|(_, id)| id).collect())
 }
 
-async fn cancel(tx: &mut Tx<'_>, id: GraphId) -> Done<()> {
+pub(super) async fn cancel(tx: &mut Tx<'_>, id: GraphId) -> Done<()> {
     let state = tx
         .maybe("SELECT state FROM graphs WHERE id = $1", args![id.0])
         .await?
@@ -407,6 +440,7 @@ async fn views(tx: &mut Tx<'_>, rows: Vec<Record>) -> Done<Vec<Graph>> {
             repository: row.opt_text("repository")?,
             target: row.text("target")?,
             state: row.named("state", GraphState::from_name)?,
+            paused_since: opt_time(&row, "paused_at")?,
             run: row.opt_text("run")?,
             tasks: counts.iter().map(|it| (it.0, it.1)).collect(),
             percent: percent(hours_done, hours, tasks_done, tasks),

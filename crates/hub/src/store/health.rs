@@ -55,7 +55,7 @@ impl TaskStore {
         for (name, status) in wakers {
             if let Some(status) = status {
                 let healthy = status.is_connected();
-                let detail = (!healthy).then(|| "no connection; looking now and then".to_owned());
+                let detail = (!healthy).then(|| "no connection; polling instead".to_owned());
                 all.push(Dependency { name, optional: true, healthy, detail, latency: None });
             }
         }

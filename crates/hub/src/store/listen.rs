@@ -81,7 +81,7 @@ async fn listen(url: &str, own: &str, wake: &Wake, heard: &Status) -> Result<(),
                 wake.wake_here(woken);
             }
         }
-        tracing::info!("the connection for wake-ups broke off and was made again");
+        tracing::info!("reconnected the interrupted connection for wake-ups");
     }
 }
 
@@ -89,7 +89,7 @@ async fn announce(pool: &PgPool, own: &str, wake: &Wake) {
     let mut outward = wake.outward();
     while let Some(woken) = outward.next().await {
         if let Err(error) = notify(pool, &message(own, woken)).await {
-            tracing::debug!(%error, "a wake-up was not sent; others will look by themselves");
+            tracing::debug!(%error, "could not send a wake-up; other hubs poll");
         }
     }
 }
@@ -99,7 +99,7 @@ async fn notify(pool: &PgPool, message: &str) -> Result<(), super::error::StoreE
         let mut connection = pool.acquire().await.map_err(|error| {
             super::error::StoreError::with(
                 super::error::StoreErrorKind::Unavailable,
-                "there is no connection to send a wake-up on",
+                "no connection to send a wake-up",
                 error,
             )
         })?;

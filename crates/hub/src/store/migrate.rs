@@ -6,7 +6,7 @@ use sqlx::{Connection as _, PgConnection, SqliteConnection};
 use super::dialect::Dialect;
 use super::driver::Connection;
 use super::error::{DatabaseError, StoreError, sort};
-use super::tx::{Done, Tx};
+use super::tx::{Done, Stop, Tx};
 use super::value::args;
 
 struct Migration {
@@ -47,7 +47,45 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/sqlite/0006_agents.sql"),
         postgres: include_str!("migrations/postgres/0006_agents.sql"),
     },
+    Migration {
+        version: 7,
+        sqlite: include_str!("migrations/sqlite/0007_operate.sql"),
+        postgres: include_str!("migrations/postgres/0007_operate.sql"),
+    },
+    Migration {
+        version: 8,
+        sqlite: include_str!("migrations/sqlite/0008_logs.sql"),
+        postgres: include_str!("migrations/postgres/0008_logs.sql"),
+    },
+    Migration {
+        version: 9,
+        sqlite: include_str!("migrations/sqlite/0009_queue.sql"),
+        postgres: include_str!("migrations/postgres/0009_queue.sql"),
+    },
+    Migration {
+        version: 10,
+        sqlite: include_str!("migrations/sqlite/0010_notifications.sql"),
+        postgres: include_str!("migrations/postgres/0010_notifications.sql"),
+    },
+    Migration {
+        version: 11,
+        sqlite: include_str!("migrations/sqlite/0011_approvals.sql"),
+        postgres: include_str!("migrations/postgres/0011_approvals.sql"),
+    },
+    Migration {
+        version: 12,
+        sqlite: include_str!("migrations/sqlite/0012_merge_approvals.sql"),
+        postgres: include_str!("migrations/postgres/0012_merge_approvals.sql"),
+    },
+    Migration {
+        version: 13,
+        sqlite: include_str!("migrations/sqlite/0013_flakes.sql"),
+        postgres: include_str!("migrations/postgres/0013_flakes.sql"),
+    },
 ];
+
+/// How often bringing PostgreSQL up to date is tried.
+const TRIES: u32 = 5;
 
 /// One hub at a time brings a PostgreSQL database up to date. The number is any, but fixed.
 const LOCK: &str = "SELECT 1 AS one FROM (SELECT pg_advisory_xact_lock(7235041911)) held";
@@ -65,15 +103,21 @@ pub(super) async fn migrate_sqlite(connection: &mut SqliteConnection) -> Result<
     }
 }
 
-/// Brings a PostgreSQL database up to date.
+/// Brings a PostgreSQL database up to date; again after a conflict with a hub that works meanwhile.
 pub(super) async fn migrate_postgres(connection: &mut PgConnection) -> Result<(), StoreError> {
     let plain = |error| plain(Dialect::Postgres, error);
-    let mut transaction = connection.begin().await.map_err(plain)?;
-    match apply((&mut *transaction).into()).await {
-        Ok(()) => transaction.commit().await.map_err(plain),
-        Err(stop) => {
-            transaction.rollback().await.map_err(plain)?;
-            Err(stop.into())
+    let mut tries = TRIES;
+    loop {
+        let mut transaction = connection.begin().await.map_err(plain)?;
+        match apply((&mut *transaction).into()).await {
+            Ok(()) => return transaction.commit().await.map_err(plain),
+            Err(stop) => {
+                transaction.rollback().await.map_err(plain)?;
+                tries -= 1;
+                if tries == 0 || !matches!(stop, Stop::Again(_)) {
+                    return Err(stop.into());
+                }
+            }
         }
     }
 }
@@ -110,7 +154,7 @@ async fn apply(connection: Connection<'_>) -> Done<()> {
         && !MIGRATIONS.iter().any(|known| known.version == *newest)
     {
         return Err(StoreError::corrupt(format!(
-            "the database has tables of version {newest}, made by a newer greenloop"
+            "the database has tables of version {newest}, created by a newer greenloop"
         ))
         .into());
     }
@@ -124,7 +168,7 @@ async fn apply(connection: Connection<'_>) -> Done<()> {
             Some((_, found)) if *found == checksum => {}
             Some(_changed) => {
                 return Err(StoreError::corrupt(format!(
-                    "version {} of the database's tables is not the one that this greenloop knows",
+                    "version {} of the database's tables differs from the one of this greenloop",
                     migration.version
                 ))
                 .into());

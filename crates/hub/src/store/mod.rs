@@ -39,11 +39,15 @@
 
 mod address;
 mod agents;
+mod approvals;
 mod attempt_list;
 mod attempts;
+mod batch;
 mod branches;
 mod claim;
+mod claim_batch;
 mod columns;
+mod complete_batch;
 mod conflicts;
 mod connect;
 mod counts;
@@ -53,23 +57,33 @@ mod driver;
 mod epics;
 mod error;
 mod finish;
+mod flakes;
+mod graph_tasks;
 mod graphs;
 mod health;
 mod listen;
+mod logs;
 mod merges;
 mod migrate;
+mod notifications;
+mod operator;
 mod outbox;
 mod page;
+#[cfg(test)]
+mod plan_tests;
 mod progress;
 mod pubsub;
 mod record;
+mod report;
 mod requests;
 mod retention;
 mod runs;
 #[cfg(test)]
 mod statement_tests;
 mod sweep;
+mod task_search;
 mod tasks;
+mod timeline;
 mod tokens;
 mod tx;
 mod unserved;
@@ -77,6 +91,7 @@ mod value;
 mod wake;
 mod writer;
 
+pub use approvals::ApprovalFilter;
 pub use attempt_list::AttemptFilter;
 pub use branches::SpentBranch;
 pub use conflicts::ConflictReport;
@@ -84,13 +99,18 @@ pub use connect::{StoreOptions, TaskStore};
 pub use counts::TaskCount;
 pub use error::{StoreError, StoreErrorKind};
 pub use health::Dependency;
+pub use logs::{LogSearch, LogWriter};
 pub use merges::{
-    GateRecord, MergeFilter, MergedCommit, NewHold, QueueEntry, QueueLease, Redo, TargetQueue,
-    TargetRecord,
+    GateRecord, MergeFilter, MergeQuestion, MergedCommit, NewHold, QueueEntry, QueueLease, Redo,
+    TargetQueue, TargetRecord, UnapprovedMerge,
 };
+pub use notifications::{Delivery, SinkFilter};
+pub use operator::{ActionFilter, ActionOutcome, AddedTask, OpenGraph, Operator, OperatorCommand};
 pub use page::{Page, PageRequest};
 pub use progress::Figures;
+pub use report::{MergeFacts, ReportFacts, ShareFacts, TaskFacts};
 pub use retention::{PURGE_ROWS, Purged, Retention};
+pub use runs::{RunCursor, RunFilter};
 pub use sweep::{SweepOptions, SweepResult};
 pub use tasks::TaskFilter;
 pub use tokens::{NewToken, Scope, TokenRequest, TokenView};

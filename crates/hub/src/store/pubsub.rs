@@ -22,7 +22,7 @@ pub(super) fn start(
     end: CancellationToken,
 ) -> Result<Status, StoreError> {
     let client = Client::open(url).map_err(|error| {
-        StoreError::with(StoreErrorKind::Invalid, "the address of Redis is not understood", error)
+        StoreError::with(StoreErrorKind::Invalid, "the address of Redis is invalid", error)
     })?;
     let status = Status::default();
     let (own, heard) = (process.to_owned(), status.clone());
@@ -83,7 +83,7 @@ async fn announce(client: &Client, own: &str, wake: &Wake) {
         };
         let sent: Result<(), RedisError> = open.publish(CHANNEL, message(own, woken)).await;
         if let Err(error) = sent {
-            tracing::debug!(%error, "a wake-up was not sent over Redis");
+            tracing::debug!(%error, "could not send a wake-up over Redis");
             connection = None;
         }
     }

@@ -10,7 +10,7 @@ impl Record {
     fn broken(column: &str, error: sqlx::Error) -> StoreError {
         StoreError::with(
             StoreErrorKind::Corrupt,
-            format!("the column {column} of a record is not understood"),
+            format!("the column {column} of a record is invalid"),
             error,
         )
     }
@@ -54,6 +54,11 @@ impl Record {
 
     /// Text.
     pub(super) fn text(&self, column: &str) -> Result<String, StoreError> {
+        self.0.get(column).map_err(|e| Self::broken(column, e))
+    }
+
+    /// What is no text.
+    pub(super) fn bytes(&self, column: &str) -> Result<Vec<u8>, StoreError> {
         self.0.get(column).map_err(|e| Self::broken(column, e))
     }
 

@@ -28,7 +28,7 @@ pub(super) async fn replayed<T: DeserializeOwned>(
         return Err(StoreError::conflict("the idempotency key was used for another request").into());
     }
     let answer = serde_json::from_str(&row.text("answer")?).map_err(|error| {
-        StoreError::with(StoreErrorKind::Corrupt, "a kept answer is not understood", error)
+        StoreError::with(StoreErrorKind::Corrupt, "a stored answer is invalid", error)
     })?;
     Ok(Some(answer))
 }
@@ -42,7 +42,7 @@ pub(super) async fn remember<T: Serialize>(
 ) -> Done<()> {
     let Some(key) = key else { return Ok(()) };
     let answer = serde_json::to_string(answer).map_err(|error| {
-        StoreError::with(StoreErrorKind::Corrupt, "an answer cannot be kept", error)
+        StoreError::with(StoreErrorKind::Corrupt, "could not store an answer", error)
     })?;
     tx.run(
         "INSERT INTO requests (key, fingerprint, answer, created_at) VALUES ($1, $2, $3, {now})",

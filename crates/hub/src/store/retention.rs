@@ -14,6 +14,7 @@ use super::columns::micros;
 use super::connect::TaskStore;
 use super::dialect::Dialect;
 use super::error::StoreError;
+use super::flakes::QUIET;
 use super::tx::{Done, Tx};
 use super::value::args;
 
@@ -35,16 +36,19 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How long ended things are kept; `None` for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// Events of the outbox, from when they happened. The latest one always stays.
+    /// Events of the outbox, from when they happened, and notifications of them that did not arrive.
+    /// The latest event always stays.
     pub events: Option<Duration>,
     /// Graphs with their tasks, attempts, evidence and merge entries, from their end.
     pub graphs: Option<Duration>,
-    /// Reports of deploy runs, from their last change.
+    /// Reports of deploy runs, from their last change, and requests for approval, from their end.
     pub runs: Option<Duration>,
     /// Tokens, from when they were revoked or expired.
     pub tokens: Option<Duration>,
     /// Agents that left or are down, from their last heartbeat on.
     pub agents: Option<Duration>,
+    /// The record of what people did.
+    pub actions: Option<Duration>,
     /// Idempotency keys, from their first use.
     pub requests: Option<Duration>,
 }
@@ -57,6 +61,7 @@ impl Default for Retention {
             runs: Some(90 * DAY),
             tokens: Some(90 * DAY),
             agents: Some(DAY),
+            actions: Some(365 * DAY),
             requests: Some(DAY),
         }
     }
@@ -88,16 +93,44 @@ const REQUESTS: AgeRule = AgeRule {
 /// missed nothing.
 const EVENTS: AgeRule = AgeRule {
     table: "outbox",
-    any: "SELECT id FROM outbox WHERE at < {now} - $1 \
-        AND id < (SELECT MAX(id) FROM outbox) LIMIT 1",
-    delete: "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE at < {now} - $1 \
-        AND id < (SELECT MAX(id) FROM outbox) ORDER BY at LIMIT $2 {lock free})",
+    any: "SELECT id FROM (SELECT id, at FROM outbox ORDER BY id LIMIT 1) oldest \
+        WHERE at < {now} - $1 AND id < (SELECT MAX(id) FROM outbox)",
+    delete: "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox ORDER BY id LIMIT $2) \
+        AND at < {now} - $1 AND id < (SELECT MAX(id) FROM outbox)",
 };
 const RUNS: AgeRule = AgeRule {
     table: "runs",
     any: "SELECT id FROM runs WHERE updated_at < {now} - $1 LIMIT 1",
     delete: "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE updated_at < {now} - $1 \
         ORDER BY updated_at LIMIT $2 {lock free})",
+};
+const APPROVALS: AgeRule = AgeRule {
+    table: "approvals",
+    any: "SELECT id FROM approvals WHERE ended_at > 0 AND ended_at < {now} - $1 LIMIT 1",
+    delete: "DELETE FROM approvals WHERE id IN (SELECT id FROM approvals WHERE ended_at > 0 \
+        AND ended_at < {now} - $1 ORDER BY ended_at LIMIT $2 {lock free})",
+};
+/// Notifications that did not arrive, because their receiver is configured no more or does not
+/// answer. Their ids are in the order of their times, which are seconds.
+const DELIVERIES: AgeRule = AgeRule {
+    table: "notification_deliveries",
+    any: "SELECT id FROM (SELECT id, at FROM notification_deliveries ORDER BY id LIMIT 1) oldest \
+        WHERE at * 1000000 < {now} - $1",
+    delete: "DELETE FROM notification_deliveries WHERE id IN (SELECT id \
+        FROM notification_deliveries ORDER BY id LIMIT $2 {lock free}) \
+        AND at * 1000000 < {now} - $1",
+};
+const FLAKES: AgeRule = AgeRule {
+    table: "flakes",
+    any: "SELECT test FROM flakes WHERE seen_at < {now} - $1 LIMIT 1",
+    delete: "DELETE FROM flakes WHERE (repository, test) IN (SELECT repository, test FROM flakes \
+        WHERE seen_at < {now} - $1 ORDER BY seen_at LIMIT $2 {lock free})",
+};
+const ACTIONS: AgeRule = AgeRule {
+    table: "operator_actions",
+    any: "SELECT id FROM operator_actions WHERE at < {now} - $1 LIMIT 1",
+    delete: "DELETE FROM operator_actions WHERE id IN (SELECT id FROM operator_actions \
+        WHERE at < {now} - $1 ORDER BY at LIMIT $2 {lock free})",
 };
 const TOKENS: AgeRule = AgeRule {
     table: "tokens",
@@ -166,12 +199,29 @@ const MARK: &str = "UPDATE graphs SET purged = 1 WHERE id IN (SELECT id FROM gra
 const MARKED: &str = "SELECT id FROM graphs WHERE purged = 1 ORDER BY id LIMIT 1";
 
 /// What belongs to some tasks, in the order in which it goes: 1 the tasks' ids, 2 how many rows.
-const OF_TASKS: [(&str, i64, &str); 6] = [
+const OF_TASKS: [(&str, i64, &str); 9] = [
+    (
+        "log_chunks",
+        BODIES,
+        "DELETE FROM log_chunks WHERE (log_id, place) IN (SELECT c.log_id, c.place \
+            FROM log_chunks c JOIN logs l ON l.id = c.log_id WHERE l.task_id IN {ids $1} LIMIT $2)",
+    ),
+    (
+        "logs",
+        ROWS,
+        "DELETE FROM logs WHERE id IN (SELECT id FROM logs WHERE task_id IN {ids $1} LIMIT $2)",
+    ),
     (
         "evidence",
         BODIES,
         "DELETE FROM evidence WHERE id IN (SELECT id FROM evidence \
             WHERE task_id IN {ids $1} LIMIT $2)",
+    ),
+    (
+        "merge_consents",
+        ROWS,
+        "DELETE FROM merge_consents WHERE merge_id IN (SELECT c.merge_id FROM merge_consents c \
+            JOIN merge_queue m ON m.id = c.merge_id WHERE m.task_id IN {ids $1} LIMIT $2)",
     ),
     (
         "merge_queue",
@@ -182,7 +232,7 @@ const OF_TASKS: [(&str, i64, &str); 6] = [
     (
         "attempts",
         ROWS,
-        "DELETE FROM attempts WHERE id IN (SELECT id FROM attempts \
+        "DELETE FROM attempts WHERE (task_id, epoch) IN (SELECT task_id, epoch FROM attempts \
             WHERE task_id IN {ids $1} LIMIT $2)",
     ),
     (
@@ -206,7 +256,12 @@ const OF_TASKS: [(&str, i64, &str); 6] = [
 ];
 
 /// What belongs to a graph without tasks: 1 the graph, 2 how many rows.
-const OF_GRAPH: [(&str, &str); 2] = [
+const OF_GRAPH: [(&str, &str); 3] = [
+    (
+        "merge_approval_rules",
+        "DELETE FROM merge_approval_rules WHERE (graph_id, task_id) IN (SELECT graph_id, task_id \
+            FROM merge_approval_rules WHERE graph_id = $1 LIMIT $2)",
+    ),
     (
         "progress_snapshots",
         "DELETE FROM progress_snapshots WHERE id IN (SELECT id FROM progress_snapshots \
@@ -225,8 +280,13 @@ impl TaskStore {
         for (aged, after) in [
             (&REQUESTS, keep.requests),
             (&EVENTS, keep.events),
+            (&DELIVERIES, keep.events),
             (&RUNS, keep.runs),
+            (&APPROVALS, keep.runs),
+            // Whatever is kept of other things: they are none any more.
+            (&FLAKES, Some(QUIET)),
             (&TOKENS, keep.tokens),
+            (&ACTIONS, keep.actions),
         ] {
             if let Some(purged) = self.purge_aged(aged, after).await? {
                 return Ok(Some(purged));

@@ -12,6 +12,23 @@ use super::value::args;
 use greenloop_hub_api::types::{Run, RunReport};
 use greenloop_model::task::TaskEventKind;
 
+/// A place in the list of runs: behind the one that was reported then and has this id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunCursor {
+    /// In microseconds.
+    pub updated_at: i64,
+    pub id: String,
+}
+
+/// Which runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunFilter {
+    /// Of this environment.
+    pub environment: Option<String>,
+    /// In this state.
+    pub state: Option<String>,
+}
+
 impl TaskStore {
     /// Takes a report on a run; a later one takes the place of an earlier one.
     ///
@@ -68,11 +85,36 @@ impl TaskStore {
             .ok_or_else(|| StoreError::not_found(format_args!("run {id}")))
     }
 
-    /// Runs, the one reported last first; at most `limit` (1 to 500), without their reports.
+    /// The run of an environment that was reported last, without its report.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn runs(&self, limit: u32) -> Result<Vec<Run>, StoreError> {
+    pub async fn last_run(&self, environment: &str) -> Result<Option<Run>, StoreError> {
+        let row = self
+            .reader()
+            .await?
+            .tx()
+            .maybe(
+                "SELECT id, environment, state, commit_sha, iterations, summary, \
+                 '' AS report, created_at, updated_at FROM runs WHERE environment = $1 \
+                 ORDER BY updated_at DESC, id DESC LIMIT 1",
+                args![environment],
+            )
+            .await?;
+        row.as_ref().map(view).transpose()
+    }
+
+    /// Runs, the one reported last first; at most `limit` (1 to 500), without their reports, and
+    /// where the next part begins. A run that is reported meanwhile moves to the first part.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn runs(
+        &self,
+        filter: &RunFilter,
+        after: Option<&RunCursor>,
+        limit: u32,
+    ) -> Result<(Vec<Run>, Option<RunCursor>), StoreError> {
         let limit = PageRequest::first(limit).limit();
         let mut reader = self.reader().await?;
         let tx = &mut reader.tx();
@@ -80,11 +122,25 @@ impl TaskStore {
             .all(
                 "SELECT id, environment, state, commit_sha, iterations, summary, \
                      '' AS report, created_at, updated_at FROM runs \
-                     ORDER BY updated_at DESC, id LIMIT $1",
-                args![limit],
+                     WHERE ($1 IS NULL OR environment = $1) AND ($2 IS NULL OR state = $2) \
+                     AND (updated_at, id) < ($3, $4) \
+                     ORDER BY updated_at DESC, id DESC LIMIT $5",
+                args![
+                    &filter.environment,
+                    &filter.state,
+                    after.map_or(i64::MAX, |it| it.updated_at),
+                    after.map_or("", |it| it.id.as_str()),
+                    limit + 1,
+                ],
             )
             .await?;
-        rows.iter().map(view).collect()
+        let mut runs = rows.iter().map(view).collect::<Result<Vec<_>, _>>()?;
+        let more = runs.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+        let next = more.then(|| {
+            runs.pop();
+            runs.last().map(|run| RunCursor { updated_at: run.updated_at.0, id: run.id.clone() })
+        });
+        Ok((runs, next.flatten()))
     }
 }
 

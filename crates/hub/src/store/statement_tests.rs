@@ -11,12 +11,17 @@ use super::{claim, merges, unserved};
 
 /// Statements that only one of the databases is given: how they begin.
 const ONLY: &[(Dialect, &str)] = &[
+    (Dialect::Sqlite, "SELECT q.task_id AS id FROM (WITH fitting"),
     (Dialect::Sqlite, "WITH pick AS MATERIALIZED"),
     (Dialect::Sqlite, "SELECT f.freelist_count"),
-    (Dialect::Postgres, "WITH pick AS ("),
-    (Dialect::Postgres, "WITH held AS MATERIALIZED"),
-    (Dialect::Postgres, "WITH moved AS (DELETE FROM outbox_pending"),
-    (Dialect::Postgres, "SELECT seq FROM outbox_pending"),
+    (Dialect::Postgres, "WITH asked AS MATERIALIZED"),
+    (Dialect::Postgres, "WITH horizon AS MATERIALIZED"),
+    (Dialect::Postgres, "SELECT 1 AS one WHERE EXISTS (SELECT 1 FROM outbox_pending"),
+    (Dialect::Postgres, "SELECT last_value AS id FROM attempts_id_seq"),
+    (Dialect::Postgres, "SELECT agent FROM claimants"),
+    (Dialect::Postgres, "SELECT t.id FROM (SELECT q.task_id FROM task_queue q"),
+    (Dialect::Postgres, "SELECT t.id FROM attempts a JOIN tasks t ON t.id = a.task_id AND"),
+    (Dialect::Postgres, "SELECT t.id FROM merge_queue m JOIN tasks t ON t.id = m.task_id AND"),
     (Dialect::Postgres, "SELECT 1 AS one FROM (SELECT pg_advisory"),
     (Dialect::Postgres, "SELECT 1 FROM (SELECT pg_notify"),
 ];
@@ -29,7 +34,7 @@ const UNKNOWN_TYPES: &[&str] = &["42P18", "42P08"];
 const COMPOSED: &[&str] = &[
     claim::PROBE,
     claim::TAKE,
-    claim::TAKE_AND_BEGIN,
+    claim::TAKE_ALL,
     unserved::GROUPS_OF,
     merges::ENTRY,
     merges::ENTRIES,
@@ -98,6 +103,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
             found.extend(sources(&path));
         } else if path.extension().is_some_and(|it| it == "rs")
             && !path.ends_with("statement_tests.rs")
+            && !path.ends_with("plan_tests.rs")
         {
             found.push(path);
         }

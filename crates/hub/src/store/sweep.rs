@@ -16,6 +16,9 @@ use greenloop_model::task::{AttemptState, GraphId, Lease, TaskEventKind};
 
 /// How many leases one sweep takes back at most; the next one goes on.
 const LEASES: i64 = 500;
+/// Tasks whose rest is over that one statement takes, and how many statements a sweep runs.
+const RESTS: i64 = 500;
+const REST_ROUNDS: usize = 10;
 
 /// What a sweep does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,10 +73,12 @@ impl TaskStore {
             swept.stuck = self.write(move |tx| Box::pin(stuck(tx, after))).await?;
         }
         if rested {
-            // Tasks whose rest is over: nothing else says so.
+            self.write(|tx| Box::pin(end_rests(tx))).await?;
+            // Nothing else says so.
             self.wake().wake(Woken { work: true, events: false });
         }
         self.sweep_conflicts().await?;
+        self.sweep_approvals(options.grace).await?;
         if self.dialect() == Dialect::Postgres {
             self.collect_events().await?;
         }
@@ -88,7 +93,7 @@ impl TaskStore {
             let rows = tx
                 .all(
                     "SELECT task_id, epoch FROM attempts WHERE state = 'running' \
-                         AND expires_at < {now} - $1 ORDER BY expires_at LIMIT $2",
+                         AND ended_at IS NULL AND expires_at < {now} - $1 ORDER BY expires_at LIMIT $2",
                     args![grace, LEASES],
                 )
                 .await?;
@@ -114,10 +119,9 @@ impl TaskStore {
 
 const SILENT: &str = "SELECT name FROM agents WHERE down = 0 AND left_at IS NULL AND heartbeat_at < {now} - 3 * beat_us LIMIT 1";
 const STILL: &str = "SELECT task_id FROM attempts WHERE state = 'running' AND stuck = 0 \
-    AND progress_at < {now} - $1 LIMIT 1";
-/// Rests that ended within the last seconds: as long as a sweep may be late.
-const RESTED: &str = "SELECT id FROM tasks WHERE state = 'ready' AND not_before > 0 \
-    AND not_before <= {now} AND not_before > {now} - 3000000 LIMIT 1";
+    AND ended_at IS NULL AND progress_at < {now} - $1 LIMIT 1";
+const RESTED: &str = "SELECT task_id FROM task_queue WHERE not_before > 0 \
+    AND not_before <= {now} LIMIT 1";
 
 /// Takes a task back from an attempt whose lease expired, unless its holder was faster.
 async fn lose(tx: &mut Tx<'_>, lease: Lease, grace: i64, options: &StoreOptions) -> Done<bool> {
@@ -156,6 +160,26 @@ async fn lose(tx: &mut Tx<'_>, lease: Lease, grace: i64, options: &StoreOptions)
     Ok(true)
 }
 
+/// Tasks whose rest is over stand with the others again; claims look at few of those that do not
+/// yet.
+async fn end_rests(tx: &mut Tx<'_>) -> Done<()> {
+    for _ in 0..REST_ROUNDS {
+        let ended = tx
+            .run(
+                "UPDATE tasks SET not_before = 0 WHERE id IN (SELECT t.id FROM task_queue q \
+                 JOIN tasks t ON t.id = q.task_id AND t.state = 'ready' \
+                 WHERE q.not_before > 0 AND q.not_before <= {now} \
+                 ORDER BY q.not_before LIMIT $1 {lock free t})",
+                args![RESTS],
+            )
+            .await?;
+        if ended < RESTS.unsigned_abs() {
+            break;
+        }
+    }
+    Ok(())
+}
+
 async fn down(tx: &mut Tx<'_>) -> Done<Vec<String>> {
     let rows = tx
         .all(
@@ -177,7 +201,7 @@ async fn stuck(tx: &mut Tx<'_>, after: i64) -> Done<Vec<Lease>> {
     let rows = tx
         .all(
             "UPDATE attempts SET stuck = 1 WHERE state = 'running' AND stuck = 0 \
-             AND progress_at < {now} - $1 RETURNING task_id, epoch, agent, \
+             AND ended_at IS NULL AND progress_at < {now} - $1 RETURNING task_id, epoch, agent, \
              (SELECT t.graph_id FROM tasks t WHERE t.id = attempts.task_id) AS graph_id",
             args![after],
         )

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::approvals::{PendingOf, settle};
 use super::attempts::{count, set_ejected};
 use super::columns::{small, time};
 use super::connect::TaskStore;
@@ -26,10 +27,10 @@ const TASKS: &str = "SELECT t.*, e.key AS epic_key, a.agent AS agent, a.percent 
     WHERE t.id > $1 AND ($2 IS NULL OR t.graph_id = $2) AND ($3 IS NULL OR t.state = $3) \
     AND ($4 IS NULL OR e.key = $4) AND ($5 IS NULL OR t.role = $5) ORDER BY t.id LIMIT $6";
 const READY: &str = "SELECT t.*, e.key AS epic_key, a.agent AS agent, a.percent AS percent \
-    FROM tasks t LEFT JOIN epics e ON e.id = t.epic_id \
+    FROM task_queue q JOIN tasks t ON t.id = q.task_id LEFT JOIN epics e ON e.id = t.epic_id \
     LEFT JOIN attempts a ON a.task_id = t.id AND a.epoch = t.epoch \
-    WHERE t.state = 'ready' AND ($1 IS NULL OR t.graph_id = $1) \
-    AND t.not_before <= {now} ORDER BY t.priority, t.rank DESC, t.id LIMIT $2";
+    WHERE ($1 IS NULL OR q.graph_id = $1) AND q.not_before <= {now} \
+    ORDER BY q.priority, q.rank DESC, q.task_id LIMIT $2";
 
 /// Which tasks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -88,14 +89,8 @@ impl TaskStore {
     /// # Errors
     /// `NotFound`.
     pub async fn task(&self, id: TaskId) -> Result<Task, StoreError> {
-        {
-            let mut reader = self.reader().await?;
-            let tx = &mut reader.tx();
-            let rows = tx.all(TASK, args![id.0]).await?;
-            views(tx, rows).await?
-        }
-        .pop()
-        .ok_or_else(|| StoreError::not_found(format_args!("task {id}")))
+        let mut reader = self.reader().await?;
+        Ok(one(&mut reader.tx(), id).await?)
     }
 
     /// Cancels a task; an agent that works on it stops at its next heartbeat. Nothing happens
@@ -112,17 +107,7 @@ impl TaskStore {
                 if replayed::<()>(tx, key.as_deref(), &print).await?.is_some() {
                     return Ok(());
                 }
-                match cancel(tx, id).await? {
-                    Cancelled::OfGraph(graph) => settle_graph(tx, graph).await?,
-                    Cancelled::WasOver => {}
-                    Cancelled::BeingPushed => {
-                        return Err(StoreError::conflict(format!(
-                            "the commit of task {id} is being pushed to the target branch: wait \
-                             until it is merged or refused"
-                        ))
-                        .into());
-                    }
-                }
+                cancel_or_refuse(tx, id).await?;
                 remember(tx, key.as_deref(), &print, &()).await
             })
         })
@@ -153,6 +138,13 @@ impl TaskStore {
     }
 }
 
+/// One task, as it is shown.
+pub(super) async fn one(tx: &mut Tx<'_>, id: TaskId) -> Done<Task> {
+    let rows = tx.all(TASK, args![id.0]).await?;
+    let task = views(tx, rows).await?.pop();
+    Ok(task.ok_or_else(|| StoreError::not_found(format_args!("task {id}")))?)
+}
+
 /// What cancelling a task came to.
 pub(super) enum Cancelled {
     /// It is cancelled; its graph.
@@ -161,6 +153,19 @@ pub(super) enum Cancelled {
     WasOver,
     /// Nobody takes its commit back now: the target may have it already.
     BeingPushed,
+}
+
+/// Cancels one task, with what follows from it.
+pub(super) async fn cancel_or_refuse(tx: &mut Tx<'_>, id: TaskId) -> Done<()> {
+    match cancel(tx, id).await? {
+        Cancelled::OfGraph(graph) => settle_graph(tx, graph).await,
+        Cancelled::WasOver => Ok(()),
+        Cancelled::BeingPushed => Err(StoreError::conflict(format!(
+            "the commit of task {id} is being pushed to the target branch: wait until it is \
+             merged or rejected"
+        ))
+        .into()),
+    }
 }
 
 /// Cancels one task.
@@ -192,12 +197,13 @@ pub(super) async fn cancel(tx: &mut Tx<'_>, id: TaskId) -> Done<Cancelled> {
             .maybe(
                 "UPDATE merge_queue SET state = 'ejected', reason = 'the task was cancelled', \
                  updated_at = {now}, ended_at = {now} WHERE task_id = $1 AND epoch = $2 \
-                 AND state IN ('queued', 'testing') AND landing IS NULL RETURNING id",
+                 AND state IN ('queued', 'testing', 'waiting') AND landing IS NULL RETURNING id",
                 args![id.0, epoch],
             )
             .await?;
         let Some(entry) = entry else { return Ok(Cancelled::BeingPushed) };
         let merge = MergeId(entry.int("id")?);
+        settle(tx, PendingOf::Merge(merge), "the task was cancelled").await?;
         let event = NewEvent::new(TaskEventKind::MergeEjected).graph(graph).task(id).merge(merge);
         tx.emit(event.text("the task was cancelled"));
         set_ejected(tx, Lease { task: id, epoch }, true).await?;
@@ -212,7 +218,7 @@ pub(super) async fn cancel(tx: &mut Tx<'_>, id: TaskId) -> Done<Cancelled> {
     Ok(Cancelled::OfGraph(graph))
 }
 
-async fn retry(tx: &mut Tx<'_>, id: TaskId) -> Done<()> {
+pub(super) async fn retry(tx: &mut Tx<'_>, id: TaskId) -> Done<()> {
     let row = tx
         .maybe(
             "UPDATE tasks SET state = CASE WHEN unmet = 0 THEN 'ready' ELSE 'waiting' END, \
@@ -229,14 +235,16 @@ async fn retry(tx: &mut Tx<'_>, id: TaskId) -> Done<()> {
             .ok_or_else(|| StoreError::not_found(format_args!("task {id}")))?;
         let state = row.text("state")?;
         return Err(StoreError::conflict(format!(
-            "task {id} is {state}: only one that failed, is blocked or was cancelled can be \
-             tried again"
+            "task {id} is {state}: only failed, blocked or cancelled tasks can be retried"
         ))
         .into());
     };
     let graph = GraphId(row.int("graph_id")?);
     super::conflicts::forgive(tx, id).await?;
     revive(tx, graph).await?;
+    if hold_while_paused(tx, id).await? {
+        return Ok(());
+    }
     if row.text("state")? == "ready" {
         tx.emit(NewEvent::new(TaskEventKind::TaskReady).graph(graph).task(id));
     } else {
@@ -244,6 +252,21 @@ async fn retry(tx: &mut Tx<'_>, id: TaskId) -> Done<()> {
         settle_graph(tx, graph).await?;
     }
     Ok(())
+}
+
+/// A task that is open again waits for the end of its graph's pause, where there is one; whether
+/// it does. The caller holds the graph's row.
+pub(super) async fn hold_while_paused(tx: &mut Tx<'_>, id: TaskId) -> Done<bool> {
+    let held = tx
+        .run(
+            "UPDATE tasks SET held = 1, unmet = unmet + 1, \
+             state = CASE WHEN state = 'ready' THEN 'waiting' ELSE state END \
+             WHERE id = $1 AND held = 0 AND EXISTS (SELECT 1 FROM graphs g \
+             WHERE g.id = tasks.graph_id AND g.paused_at IS NOT NULL)",
+            args![id.0],
+        )
+        .await?;
+    Ok(held > 0)
 }
 
 /// Turns rows of the statements above into tasks, with their needs and conditions.
@@ -347,6 +370,8 @@ fn view(
         max_attempts: small(row, "max_attempts")?,
         percent: row.percent("percent")?.unwrap_or(0),
         agent: row.opt_text("agent")?,
+        assigned: row.opt_text("assigned")?,
+        excluded: row.list("excluded")?,
         commit: row.opt_text("commit_sha")?,
         updated_at: time(row, "updated_at")?,
     })

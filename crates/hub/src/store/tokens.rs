@@ -148,7 +148,7 @@ impl TaskStore {
             .await?;
         let Some(row) = row else { return Ok(None) };
         let kept = blake3::Hash::from_hex(row.text("secret_hash")?)
-            .map_err(|_error| StoreError::corrupt("the hash of a token is not one"))?;
+            .map_err(|_error| StoreError::corrupt("the hash of a token is invalid"))?;
         // Hashes of blake3 compare in constant time.
         if hash(secret) == kept { view(&row).map(Some) } else { Ok(None) }
     }

@@ -286,7 +286,8 @@ const fn opens_work(kind: TaskEventKind) -> bool {
         | Kind::AgentLeft
         | Kind::AgentRemoved
         | Kind::MergeConflict
-        | Kind::MergeEjected => true,
+        | Kind::MergeEjected
+        | Kind::OperatorAction => true,
         Kind::GraphDone
         | Kind::GraphFailed
         | Kind::GraphCancelled
@@ -306,7 +307,9 @@ const fn opens_work(kind: TaskEventKind) -> bool {
         | Kind::MergeResumed
         | Kind::TaskReopened
         | Kind::Snapshot
-        | Kind::RunReported => false,
+        | Kind::RunReported
+        | Kind::ApprovalWanted
+        | Kind::ApprovalEnded => false,
     }
 }
 

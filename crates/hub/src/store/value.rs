@@ -9,6 +9,8 @@ pub(super) enum Value {
     Real(Option<f64>),
     /// Text, or a JSON array.
     Text(Option<String>),
+    /// What is no text.
+    Bytes(Vec<u8>),
 }
 
 macro_rules! value_from {
@@ -33,6 +35,7 @@ value_from! {
     Option<String> => |it| Self::Text(it),
     Option<&str> => |it| Self::Text(it.map(str::to_owned)),
     &Option<String> => |it| Self::Text(it.clone()),
+    Vec<u8> => |it| Self::Bytes(it),
     &[String] => |it| Self::Text(Some(list(it))),
     &[i64] => |it| Self::Text(Some(numbers(it))),
 }

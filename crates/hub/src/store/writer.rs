@@ -6,6 +6,7 @@ use futures::future::BoxFuture;
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
+use super::connect::open_writer;
 use super::dialect::Dialect;
 use super::error::{DatabaseError, StoreError, StoreErrorKind, sort};
 use super::tx::{Done, Stop, Tx, Woken};
@@ -73,10 +74,10 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the writer on a connection that nobody else writes with.
-    pub(super) fn start(connection: SqliteConnection, wake: Wake) -> Self {
+    /// Starts the writer on a connection to `url` of its own.
+    pub(super) fn start(connection: SqliteConnection, url: String, wake: Wake) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE);
-        tokio::spawn(work(connection, jobs, wake));
+        tokio::spawn(work(connection, url, jobs, wake));
         Self { queue }
     }
 
@@ -95,16 +96,37 @@ impl Writer {
 
 async fn work(
     mut connection: SqliteConnection,
+    url: String,
     mut jobs: mpsc::Receiver<Box<dyn Job>>,
     wake: Wake,
 ) {
     while let Some(first) = jobs.recv().await {
+        if is_stuck(&mut connection).await {
+            match open_writer(&url).await {
+                Ok(opened) => connection = opened,
+                Err(error) => {
+                    first.answer(Err(error));
+                    continue;
+                }
+            }
+        }
         let woken = together(&mut connection, first, &mut jobs).await;
         wake.wake(woken);
     }
     if let Err(error) = connection.close().await {
         tracing::warn!(%error, "the database file was not closed cleanly");
     }
+}
+
+/// Whether no transaction can be begun on the connection any more. SQLite ends one by itself when the
+/// disk is full or cannot be read; sqlx counts it as open for good, because its own `ROLLBACK` finds
+/// none.
+async fn is_stuck(connection: &mut SqliteConnection) -> bool {
+    if !connection.is_in_transaction() {
+        return false;
+    }
+    // A transaction that was dropped is rolled back in the background, before this is answered.
+    connection.ping().await.is_err() || connection.is_in_transaction()
 }
 
 /// Runs the first operation, and those that wait behind it, in one transaction.
@@ -147,7 +169,7 @@ async fn together(
                     )));
                 }
                 if let Err(error) = transaction.rollback().await {
-                    tracing::warn!(%error, "a transaction could not be rolled back");
+                    tracing::warn!(%error, "could not roll back a transaction");
                 }
                 return Woken::default();
             }
@@ -164,7 +186,7 @@ async fn together(
             woken
         }
         Err(error) => {
-            tracing::warn!(%error, source = ?error.source, "a transaction was not committed");
+            tracing::warn!(%error, source = ?error.source, "could not commit a transaction");
             for job in done {
                 job.answer(Err(StoreError::new(error.kind, error.message.clone())));
             }

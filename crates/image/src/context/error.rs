@@ -28,7 +28,7 @@ pub enum ContextErrorKind {
     #[error("not a file")]
     NotAFile,
     /// It may not be read, or reading it fails.
-    #[error("cannot be read")]
+    #[error("could not be read")]
     Unreadable,
     /// A Dockerfile or an ignore file of this many bytes at most is read.
     #[error("larger than {limit} bytes")]

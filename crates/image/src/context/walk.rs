@@ -146,7 +146,7 @@ fn kind(path: &Path, metadata: &Metadata) -> io::Result<Option<Kind>> {
     } else if file_type.is_fifo() {
         Some(Kind::Pipe)
     } else if file_type.is_block_device() || file_type.is_char_device() {
-        let device = metadata.rdev();
+        let device = rustix::fs::lstat(path)?.st_rdev;
         let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
         Some(Kind::Device { block: file_type.is_block_device(), major, minor })
     } else {

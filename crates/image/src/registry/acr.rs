@@ -107,19 +107,19 @@ impl Exchange {
         pairs.push(("access_token", token.expose_secret()));
         let form = form(&pairs);
         let url = host::base(host)?.join("oauth2/exchange").map_err(|source| {
-            RegistryError::new(host, RegistryErrorKind::Refused, "has no valid name")
+            RegistryError::new(host, RegistryErrorKind::Refused, "has no valid host name")
                 .because(source)
         })?;
         let request = Outgoing::posting(url, form);
         let answer = self.http.send(&request, RETRY).await;
         let answer = answer.map_err(|source| RegistryError::unanswered(host, source))?;
         if !answer.status.is_success() {
-            let what = "to let this Azure identity in, which needs the role AcrPush, or AcrPull \
-                        to only read, and a way through the registry's network rules";
+            let what = "to log in with this Azure identity, which needs the role AcrPush (AcrPull \
+                for reading) and access through the registry's network rules";
             return Err(RegistryError::refused(host, what, &answer));
         }
         let given: Exchanged = serde_json::from_slice(&answer.body).map_err(|_unread| {
-            let message = "gives no refresh token for a Microsoft Entra token";
+            let message = "returned no refresh token for a Microsoft Entra token";
             RegistryError::new(host, RegistryErrorKind::Protocol, message)
         })?;
         Ok(given.refresh_token)
@@ -141,5 +141,6 @@ fn no_token(host: &str, error: AzureError) -> RegistryError {
         | AzureErrorKind::Refused
         | AzureErrorKind::Protocol => RegistryErrorKind::Auth,
     };
-    RegistryError::new(host, kind, "cannot be logged in to with an Azure identity").because(error)
+    RegistryError::new(host, kind, "could not be logged in to with an Azure identity")
+        .because(error)
 }

@@ -105,7 +105,7 @@ impl Authenticator {
                 }
             }
             None => {
-                let message = "wants a login and does not say how";
+                let message = "requires a login, but does not state the method";
                 return Err(RegistryError::new(auth.host, RegistryErrorKind::Auth, message));
             }
         };
@@ -126,8 +126,8 @@ impl AuthContext<'_> {
         let host = self.host;
         let azure = if is_azure(host, None) { "`az login`, " } else { "" };
         let message = format!(
-            "wants a login and there is none: {azure}`docker login {host}`, or set \
-             GREENLOOP_REGISTRY_USERNAME and GREENLOOP_REGISTRY_PASSWORD"
+            "requires a login, but no credentials are configured: run {azure}`docker login \
+             {host}`, or set GREENLOOP_REGISTRY_USERNAME and GREENLOOP_REGISTRY_PASSWORD"
         );
         RegistryError::new(host, RegistryErrorKind::Auth, message)
     }
@@ -139,7 +139,7 @@ impl AuthContext<'_> {
 
     fn header(&self, value: String) -> Result<HeaderValue, RegistryError> {
         let mut value = HeaderValue::try_from(value).map_err(|_unfit| {
-            let message = "gives a token that cannot be sent in a header";
+            let message = "returned a token with characters that a header cannot contain";
             RegistryError::new(self.host, RegistryErrorKind::Protocol, message)
         })?;
         value.set_sensitive(true);
@@ -177,7 +177,7 @@ impl AuthContext<'_> {
         };
         let answer = self.http.send(&request, self.retry).await;
         let answer = answer.map_err(|source| {
-            let message = "sends for a token to a server that cannot be reached";
+            let message = "refers to a token server that is unreachable";
             RegistryError::new(self.host, RegistryErrorKind::Unreachable, message).because(source)
         })?;
         if !answer.status.is_success() {
@@ -192,11 +192,11 @@ impl AuthContext<'_> {
             return Err(error);
         }
         let given: TokenAnswer = serde_json::from_slice(&answer.body).map_err(|_unread| {
-            let message = "sends for a token to a server that gives none";
+            let message = "refers to a token server that returned no token";
             RegistryError::new(self.host, RegistryErrorKind::Protocol, message)
         })?;
         let Some(token) = given.token.or(given.access_token) else {
-            let message = "sends for a token to a server that gives none";
+            let message = "refers to a token server that returned no token";
             return Err(RegistryError::new(self.host, RegistryErrorKind::Protocol, message));
         };
         let said = given.expires_in.map(Duration::from_secs);
@@ -212,7 +212,7 @@ impl AuthContext<'_> {
     /// registry itself.
     fn realm(&self, realm: &str) -> Result<Url, RegistryError> {
         let wrong = |why: &str| {
-            let message = format!("sends for a token to an address {why}");
+            let message = format!("refers to a token server at an address {why}");
             RegistryError::new(self.host, RegistryErrorKind::Protocol, message)
         };
         let url = Url::parse(realm).map_err(|source| wrong("that is not a URL").because(source))?;

@@ -112,7 +112,7 @@ impl Registry {
         reference: &str,
     ) -> Result<Option<Manifest>, RegistryError> {
         let name = host::repository(&self.host, repository);
-        let what = format!("to look at {name}:{reference}");
+        let what = format!("to read {name}:{reference}");
         let request = self.manifest(Method::HEAD, &name, reference)?;
         let answer = self.ask(&name, RegistryAction::Pull, request).await?;
         match answer.status {
@@ -157,7 +157,7 @@ impl Registry {
             let delay = delays.next().filter(|delay| Instant::now() + *delay <= until);
             let Some(delay) = delay else {
                 let message = format!(
-                    "does not have {repository}@{digest}, still, after {} s",
+                    "still does not have {repository}@{digest} after {} s",
                     limit.as_secs()
                 );
                 return Err(RegistryError::new(&self.host, RegistryErrorKind::NotFound, message));
@@ -176,7 +176,7 @@ impl Registry {
         let name = host::repository(&self.host, repository);
         let found = self.get(&name, digest, &format!("to read {name}@{digest}")).await?;
         if digest_of(&found.body) != digest {
-            let message = format!("gives another manifest when asked for {name}@{digest}");
+            let message = format!("returned another manifest for {name}@{digest}");
             return Err(RegistryError::new(&self.host, RegistryErrorKind::Protocol, message));
         }
         let mut request = self.manifest(Method::PUT, &name, tag)?;
@@ -187,12 +187,12 @@ impl Registry {
         request.body = Bytes::from(found.body);
         let answer = self.ask(&name, RegistryAction::Push, request).await?;
         if !answer.status.is_success() {
-            let what = format!("to put the tag {tag} on {name}@{digest}");
+            let what = format!("to tag {name}@{digest} as {tag}");
             return Err(RegistryError::refused(&self.host, &what, &answer));
         }
         match answer.header(DIGEST) {
             Some(other) if other != digest => {
-                let message = format!("put the tag {tag} on another manifest than {digest}");
+                let message = format!("applied the tag {tag} to another manifest than {digest}");
                 Err(RegistryError::new(&self.host, RegistryErrorKind::Protocol, message))
             }
             Some(_) | None => Ok(()),
@@ -272,7 +272,7 @@ impl Registry {
     fn url(&self, path: &str) -> Result<Url, RegistryError> {
         let base = host::base(&self.host)?;
         let wrong = || {
-            let message = "cannot have a repository or tag of this name";
+            let message = "does not allow a repository or tag with this name";
             RegistryError::new(&self.host, RegistryErrorKind::Refused, message)
         };
         let url = base.join(path).map_err(|source| wrong().because(source))?;
@@ -333,12 +333,12 @@ impl Registry {
             let to = answer.header(LOCATION).filter(|_| leads);
             let Some(to) = to.and_then(|to| request.url.join(to).ok()) else { return Ok(answer) };
             if base.scheme() == "https" && to.scheme() != "https" {
-                let message = "leads to a place that is not spoken to over https";
+                let message = "redirects to an address without https";
                 return Err(RegistryError::new(&self.host, RegistryErrorKind::Protocol, message));
             }
             request.url = to;
         }
-        let message = "leads from one place to the next without end";
+        let message = "redirects too often";
         Err(RegistryError::new(&self.host, RegistryErrorKind::Protocol, message))
     }
 }

@@ -92,7 +92,7 @@ impl Credentials {
 fn from_variables(host: &str, env: &Environment) -> Result<Option<Login>, RegistryError> {
     let var = |name| env(name).filter(|value| !value.trim().is_empty());
     let half = |missing: &str, given: &str| {
-        let message = format!("cannot be logged in to: {given} is set and {missing} is not");
+        let message = format!("could not be logged in to: {given} is set, but {missing} is not");
         Err(RegistryError::new(host, RegistryErrorKind::Auth, message))
     };
     match (var(USERNAME), var(PASSWORD)) {
@@ -126,7 +126,7 @@ async fn from_docker(host: &str, env: &Environment) -> Result<Option<Login>, Reg
             Ok(Some(login)) if is_alive(&login) => return Ok(Some(login)),
             Ok(_) => {}
             Err(error) => {
-                let message = format!("cannot be logged in to with docker-credential-{name}");
+                let message = format!("could not be logged in to with docker-credential-{name}");
                 let error =
                     RegistryError::new(host, RegistryErrorKind::Auth, message).because(error);
                 failed = Some(error);

@@ -38,23 +38,24 @@ impl DockerConfig {
     /// Reads the file; `None` when there is none. Errors quote nothing of it.
     pub(super) async fn read(host: &str, path: &Path) -> Result<Option<Self>, RegistryError> {
         let wrong = |what: &str| {
-            let message = format!("cannot be logged in to: {} {what}", path.display());
+            let message = format!("could not be logged in to: {} {what}", path.display());
             RegistryError::new(host, RegistryErrorKind::Auth, message)
         };
         match tokio::fs::metadata(path).await {
             Ok(found) if found.len() > LONGEST => return Err(wrong("is too long")),
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(wrong("cannot be read").because(error)),
+            Err(error) => return Err(wrong("could not be read").because(error)),
         }
-        let bytes =
-            tokio::fs::read(path).await.map_err(|error| wrong("cannot be read").because(error))?;
+        let bytes = tokio::fs::read(path)
+            .await
+            .map_err(|error| wrong("could not be read").because(error))?;
         if bytes.trim_ascii().is_empty() {
             return Ok(None);
         }
         serde_json::from_slice(&bytes)
             .map(Some)
-            .map_err(|_unread| wrong("is not in the form of Docker's configuration"))
+            .map_err(|_unread| wrong("is not a valid Docker configuration"))
     }
 
     /// The helper that keeps the credentials of `host`, by the last part of its name.
@@ -73,8 +74,8 @@ impl DockerConfig {
         let Some(entry) = found else { return Ok(None) };
         let (username, password) = match entry.auth.as_ref().map(SecretString::expose_secret) {
             Some(auth) if !auth.is_empty() => pair(auth).ok_or_else(|| {
-                let message = "cannot be logged in to: its `auth` in Docker's configuration is \
-                               not a name and a password in base64";
+                let message = "could not be logged in to: its `auth` in Docker's configuration is \
+                    not a base64-encoded `name:password`";
                 RegistryError::new(host, RegistryErrorKind::Auth, message)
             })?,
             Some(_) | None => (

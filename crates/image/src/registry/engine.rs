@@ -60,8 +60,8 @@ impl Registry {
         match exchanged.filter(gets_there) {
             Some(exchanged) => Ok(Some(exchanged)),
             None => {
-                let message = "has a login that the engine cannot be told: choose a password \
-                               without `~`, `?`, `>` and letters outside ASCII";
+                let message = "has a password that cannot be passed to the engine: use one \
+                    without `~`, `?`, `>` and non-ASCII characters";
                 Err(RegistryError::new(host, RegistryErrorKind::Auth, message))
             }
         }

@@ -51,7 +51,7 @@ impl RegistryError {
 
     /// Nobody answered.
     pub(super) fn unanswered(host: &str, source: HttpError) -> Self {
-        Self::new(host, RegistryErrorKind::Unreachable, "cannot be reached").because(source)
+        Self::new(host, RegistryErrorKind::Unreachable, "is unreachable").because(source)
     }
 
     /// The answer is a refusal of `what`: `to push to team/fleet`.
@@ -59,14 +59,14 @@ impl RegistryError {
         let status = answer.status.as_u16();
         let said = said(&answer.body);
         let (kind, does) = match status {
-            401 | 403 => (RegistryErrorKind::Auth, "does not allow it"),
-            404 => (RegistryErrorKind::NotFound, "has no such thing"),
-            429 => (RegistryErrorKind::Limited, "has too many requests"),
-            500.. => (RegistryErrorKind::Server, "is not able to answer"),
-            ..=399 => (RegistryErrorKind::Protocol, "gives an unexpected answer"),
-            _ => (RegistryErrorKind::Refused, "refuses"),
+            401 | 403 => (RegistryErrorKind::Auth, "denied the request"),
+            404 => (RegistryErrorKind::NotFound, "found nothing for the request"),
+            429 => (RegistryErrorKind::Limited, "rate-limited the request"),
+            500.. => (RegistryErrorKind::Server, "failed to answer the request"),
+            ..=399 => (RegistryErrorKind::Protocol, "gave an unexpected answer to the request"),
+            _ => (RegistryErrorKind::Refused, "rejected the request"),
         };
-        Self::new(host, kind, format!("{does}, asked {what} (HTTP {status}{said})"))
+        Self::new(host, kind, format!("{does} {what} (HTTP {status}{said})"))
     }
 
     /// What kind of failure a run has that meets it.

@@ -25,17 +25,17 @@ const TOKEN_USER: &str = "<token>";
 /// Why a helper was of no help.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HelperError {
-    #[error("its name is not that of a program")]
+    #[error("its name is not a program name")]
     Name,
-    #[error("docker-credential-{0} is not on the path")]
+    #[error("docker-credential-{0} is not on the PATH")]
     Missing(String),
-    #[error("it cannot be run")]
+    #[error("could not run it")]
     Io(#[source] std::io::Error),
-    #[error("it did not end within {} s", TIMEOUT.as_secs())]
+    #[error("it did not finish within {} s", TIMEOUT.as_secs())]
     Late,
     #[error("it failed: {0}")]
     Failed(String),
-    #[error("its output is not in the protocol's form")]
+    #[error("its output does not follow the protocol")]
     Form,
 }
 

@@ -14,7 +14,7 @@ const AZURE: [&str; 3] = [".azurecr.io", ".azurecr.cn", ".azurecr.us"];
 
 /// `https://HOST/`; plain http for this machine, as Docker does.
 pub(super) fn base(host: &str) -> Result<Url, RegistryError> {
-    let wrong = || RegistryError::new(host, RegistryErrorKind::Refused, "has no valid name");
+    let wrong = || RegistryError::new(host, RegistryErrorKind::Refused, "has no valid host name");
     let reached = if is_hub(host) { HUB[2] } else { host };
     let url =
         Url::parse(&format!("https://{reached}/")).map_err(|source| wrong().because(source))?;

@@ -108,7 +108,7 @@ impl Renewer {
                     Err(None) => {}
                 }
             } else if !is_transient(&error) {
-                tracing::warn!(error = %error, "the lease cannot be renewed");
+                tracing::warn!(error = %error, "could not renew the lease");
             }
         }
     }
@@ -121,7 +121,7 @@ impl Renewer {
             Ok(Ok(Some(lease))) => Err(Some(format!("taken by {}", in_words(&lease)))),
             Ok(Ok(None)) => Err(Some("its lease was deleted".to_owned())),
             Ok(Err(_)) | Err(_) => {
-                tracing::debug!(run = %self.run, "the lease could not be looked at");
+                tracing::debug!(run = %self.run, "could not read the lease");
                 Err(None)
             }
         }
@@ -163,7 +163,7 @@ impl HeldLease {
             let left = RENEWAL_WAIT.saturating_sub(started.elapsed());
             let renewed = tokio::time::timeout(left, state.changed()).await;
             if !matches!(renewed, Ok(Ok(()))) {
-                let message = "the environment's lease cannot be renewed";
+                let message = "could not renew the environment's lease";
                 return Err(KubernetesError::new(KubernetesErrorKind::Unreachable, message));
             }
         }
@@ -184,7 +184,7 @@ impl HeldLease {
             tokio::time::timeout(WRITABLE, self.api.replace(&name, &PostParams::default(), &lease))
                 .await;
         if !matches!(given, Ok(Ok(_))) {
-            tracing::debug!("the lease was not given back; it expires");
+            tracing::debug!("the lease was not released; it will expire");
         }
     }
 }

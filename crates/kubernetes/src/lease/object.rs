@@ -45,7 +45,7 @@ pub(super) fn transitions(lease: &Lease) -> i64 {
 /// `run 0193… since 2026-11-21 06:30:00Z`
 pub(super) fn in_words(lease: &Lease) -> String {
     let Some(holder) = holder(lease) else {
-        return "another run, which has given it back since".to_owned();
+        return "another run, which has released it since".to_owned();
     };
     match lease.spec.as_ref().and_then(|spec| spec.acquire_time.as_ref()) {
         Some(since) => format!("run {holder} since {}", since.0.strftime("%Y-%m-%d %H:%M:%SZ")),

@@ -97,8 +97,8 @@ fn in_words(place: &str, problem: NoObject) -> String {
         NoObject::Kind => "the object has no `kind`",
         NoObject::Name => "the object has no `metadata.name`",
         NoObject::GeneratedName => {
-            "the object has `generateName`; give it a `name`, so that it can be applied again \
-             and rolled back"
+            "the object has `generateName`; use `name`, so that it can be applied again and \
+             rolled back"
         }
     };
     format!("{place}: {what}")

@@ -114,15 +114,15 @@ fn problem(
                 .filter(|name| closeness(name, expression) > 0.75);
             let hint = match near {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("there are {}", names.join(", ")),
+                None => format!("defined: {}", names.join(", ")),
             };
             format!("`{}` is not defined; {hint}", expression.trim())
         }
         _ => {
             let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
             format!(
-                "the template cannot be rendered: {detail} (braces that are meant for another \
-                 program go between `{{% raw %}}` and `{{% endraw %}}`)"
+                "could not render the template: {detail} (put braces that are meant for another \
+                 program between `{{% raw %}}` and `{{% endraw %}}`)"
             )
         }
     };
@@ -201,13 +201,13 @@ mod tests {
                 "a: {{ vars.replica }}\n",
                 "k8s/web.yaml:1:7: `vars.replica` is not defined; did you mean `vars.replicas`?",
             ),
-            ("\n  a: {{ $labels }}\n", "k8s/web.yaml:2:9: the template cannot be rendered: "),
+            ("\n  a: {{ $labels }}\n", "k8s/web.yaml:2:9: could not render the template: "),
         ] {
             let message = check(text, Missing::Refused).unwrap_err();
             assert!(message.starts_with(expect), "{message}");
         }
         let message = check("{{ commit }}", Missing::Refused).unwrap_err();
-        assert!(message.contains("there are digest, environment, image, namespace"), "{message}");
+        assert!(message.contains("defined: digest, environment, image, namespace"), "{message}");
     }
 
     #[test]

@@ -78,7 +78,7 @@ pub(crate) async fn read(
             let (root, path) = (reading.root.to_owned(), path.clone());
             tokio::task::spawn_blocking(move || files(&root, &path))
                 .await
-                .map_err(|_| bad("reading the manifests broke off".to_owned()))?
+                .map_err(|_| bad("reading the manifests was interrupted".to_owned()))?
         }
         Manifests::Kustomize(_) | Manifests::Helm { .. } => {
             for command in commands(manifests, reading.namespace) {
@@ -119,8 +119,8 @@ fn commands(manifests: &Manifests, namespace: &str) -> Vec<Vec<OsString>> {
 
 fn missing(what: &str) -> KubernetesError {
     let message = format!(
-        "{what}, and `deploy.kubernetes` needs it to render the manifests; install it, or commit \
-         the rendered manifests and name them with `deploy.manifest_path`"
+        "{what}, but `deploy.kubernetes` needs it to render the manifests; install it, or commit \
+         the rendered manifests and set `deploy.manifest_path`"
     );
     KubernetesError::new(KubernetesErrorKind::Tool, message)
 }
@@ -142,8 +142,9 @@ async fn run(
         command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let shown = shown.join(" ");
     let failed = |message: String| KubernetesError::new(KubernetesErrorKind::Tool, message);
-    let complaints = tempfile::NamedTempFile::new()
-        .map_err(|e| failed(format!("no room for the output of `{shown}`")).because(e))?;
+    let complaints = tempfile::NamedTempFile::new().map_err(|e| {
+        failed(format!("could not create a file for the output of `{shown}`")).because(e)
+    })?;
     let mut argv = words(["sh", "-c", "exec \"$@\" 2>\"$GREENLOOP_COMPLAINTS\"", "sh"], []);
     argv.extend(command.iter().cloned());
     let command = Command {
@@ -174,7 +175,7 @@ async fn run(
         }
         Exit::Code(0) => {
             let text = String::from_utf8(output)
-                .map_err(|_| failed(format!("`{shown}` wrote what is not UTF-8")))?;
+                .map_err(|_| failed(format!("the output of `{shown}` is not UTF-8")))?;
             Ok(Some(Source { name: shown, text, form: Form::Yaml }))
         }
         Exit::Code(NOT_FOUND) => Ok(None),
@@ -195,19 +196,19 @@ fn files(root: &Path, path: &Path) -> Result<Vec<Source>, KubernetesError> {
     if whole.is_dir() {
         walk(&whole, &mut paths)?;
         if paths.is_empty() {
-            return Err(bad(format!("{shown} holds no .yaml, .yml or .json file")));
+            return Err(bad(format!("{shown} contains no .yaml, .yml or .json file")));
         }
     } else if whole.is_file() {
         paths.push(whole);
     } else {
         let pattern = path.to_string_lossy();
         if !pattern.contains(['*', '?', '[', '{']) {
-            return Err(bad(format!("there is no {shown} (`deploy.manifest_path`)")));
+            return Err(bad(format!("{shown} does not exist (`deploy.manifest_path`)")));
         }
         let glob = GlobBuilder::new(pattern.trim_start_matches("./"))
             .literal_separator(true)
             .build()
-            .map_err(|error| bad(format!("{shown} is not a glob")).because(error))?
+            .map_err(|error| bad(format!("{shown} is not a valid glob")).because(error))?
             .compile_matcher();
         // The part before the first wildcard, so that not all of a repository is looked at.
         let fixed: PathBuf = path
@@ -220,11 +221,11 @@ fn files(root: &Path, path: &Path) -> Result<Vec<Source>, KubernetesError> {
             found.into_iter().filter(|p| p.strip_prefix(root).is_ok_and(|p| glob.is_match(p))),
         );
         if paths.is_empty() {
-            return Err(bad(format!("{shown} fits no file (`deploy.manifest_path`)")));
+            return Err(bad(format!("{shown} matches no file (`deploy.manifest_path`)")));
         }
     }
     if paths.len() > MOST {
-        return Err(bad(format!("{shown} has {} files; the most is {MOST}", paths.len())));
+        return Err(bad(format!("{shown} has {} files; the maximum is {MOST}", paths.len())));
     }
     paths.sort();
     let mut total = 0;
@@ -233,7 +234,7 @@ fn files(root: &Path, path: &Path) -> Result<Vec<Source>, KubernetesError> {
         let source = one(root, &path)?;
         total += source.text.len();
         if total > LARGEST {
-            return Err(bad(format!("{shown} holds more than {} MiB", LARGEST >> 20)));
+            return Err(bad(format!("{shown} contains more than {} MiB", LARGEST >> 20)));
         }
         sources.push(source);
     }
@@ -242,16 +243,16 @@ fn files(root: &Path, path: &Path) -> Result<Vec<Source>, KubernetesError> {
 
 fn one(root: &Path, path: &Path) -> Result<Source, KubernetesError> {
     let name = path.strip_prefix(root).unwrap_or(path).display().to_string();
-    let unreadable = |error: std::io::Error| bad(format!("{name} cannot be read")).because(error);
+    let unreadable = |error: std::io::Error| bad(format!("could not read {name}")).because(error);
     if path.file_name().is_some_and(|n| n == "kustomization.yaml" || n == "kustomization.yml") {
         return Err(bad(format!(
-            "{name} is for kustomize: name its folder with `deploy.kubernetes.kustomize`"
+            "{name} is for kustomize: set `deploy.kubernetes.kustomize` to its folder"
         )));
     }
     // A link that leads out of the repository would put foreign files into the cluster.
     let real = path.canonicalize().map_err(unreadable)?;
     if !real.starts_with(root.canonicalize().map_err(unreadable)?) {
-        return Err(bad(format!("{name} leads out of the repository")));
+        return Err(bad(format!("{name} leads outside the repository")));
     }
     let size = real.metadata().map_err(unreadable)?.len();
     if usize::try_from(size).unwrap_or(usize::MAX) > LARGEST {
@@ -270,7 +271,7 @@ fn one(root: &Path, path: &Path) -> Result<Source, KubernetesError> {
 /// All manifests below `folder`, hidden ones left out.
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), KubernetesError> {
     let unreadable = |error: std::io::Error| {
-        bad(format!("the folder {} cannot be read", folder.display())).because(error)
+        bad(format!("could not read the folder {}", folder.display())).because(error)
     };
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
@@ -345,14 +346,14 @@ mod tests {
         std::fs::write(root.path().join("k8s/base/kustomization.yaml"), "").unwrap();
         std::os::unix::fs::symlink("/etc/hostname", root.path().join("k8s/out.yaml")).unwrap();
         for (path, expect) in [
-            ("k9s", "there is no k9s (`deploy.manifest_path`)"),
-            ("k8s/*.txt", "k8s/*.txt fits no file (`deploy.manifest_path`)"),
+            ("k9s", "k9s does not exist (`deploy.manifest_path`)"),
+            ("k8s/*.txt", "k8s/*.txt matches no file (`deploy.manifest_path`)"),
             (
                 "k8s/base",
-                "k8s/base/kustomization.yaml is for kustomize: name its folder with \
-                 `deploy.kubernetes.kustomize`",
+                "k8s/base/kustomization.yaml is for kustomize: set \
+                 `deploy.kubernetes.kustomize` to its folder",
             ),
-            ("k8s/out.yaml", "k8s/out.yaml leads out of the repository"),
+            ("k8s/out.yaml", "k8s/out.yaml leads outside the repository"),
         ] {
             assert_eq!(files(root.path(), Path::new(path)).unwrap_err().message, expect);
         }

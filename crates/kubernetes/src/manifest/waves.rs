@@ -114,7 +114,7 @@ fn hook(object: &Manifest) -> Result<Option<Stage>, KubernetesError> {
             "post-deploy" => Ok(Some(Stage::After(0))),
             other => Err(invalid(
                 object,
-                &format!("has `{HOOK}: {other}`; it can be `pre-deploy` or `post-deploy`"),
+                &format!("has `{HOOK}: {other}`; it must be `pre-deploy` or `post-deploy`"),
             )),
         };
     }
@@ -274,8 +274,10 @@ fn written(objects: &[Manifest]) -> Result<Vec<BTreeSet<usize>>, KubernetesError
         let names = annotation(object, DEPENDS_ON).unwrap_or_default();
         for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
             let Some((kind, plain)) = name.split_once('/').filter(|(_, n)| !n.contains('/')) else {
-                let what =
-                    format!("has `{DEPENDS_ON}: {name}`; write `kind/name`, say `job/migrate`");
+                let what = format!(
+                    "has `{DEPENDS_ON}: {name}`; use `kind/name`, for example \
+                        `job/migrate`"
+                );
                 return Err(invalid(object, &what));
             };
             let called = |other: &&Manifest| is_called(other.kind(), kind) && other.name() == plain;
@@ -293,8 +295,7 @@ fn written(objects: &[Manifest]) -> Result<Vec<BTreeSet<usize>>, KubernetesError
                         Some(near) => format!("; did you mean `{near}`?"),
                         None => String::new(),
                     };
-                    let what =
-                        format!("depends on `{name}`, which the release does not have{hint}");
+                    let what = format!("depends on `{name}`, which is not in the release{hint}");
                     return Err(invalid(object, &what));
                 }
             };
@@ -305,7 +306,7 @@ fn written(objects: &[Manifest]) -> Result<Vec<BTreeSet<usize>>, KubernetesError
         let names: Vec<String> =
             circle.iter().map(|place| objects[*place].id().to_string()).collect();
         let first = &objects[circle[0]];
-        let what = format!("is part of a circle of `{DEPENDS_ON}`: {}", names.join(" needs "));
+        let what = format!("is part of a cycle of `{DEPENDS_ON}`: {}", names.join(" needs "));
         return Err(invalid(first, &what));
     }
     Ok(needs)
@@ -693,22 +694,22 @@ mod tests {
         for (objects, expect) in [
             (
                 &circle[..],
-                "k8s/app.yaml:7: job/a is part of a circle of `greenloop.dev/depends-on`: job/a \
+                "k8s/app.yaml:7: job/a is part of a cycle of `greenloop.dev/depends-on`: job/a \
                  needs deployment/b needs job/a",
             ),
             (
                 &[job("migrate", json!({})), deployment("web", json!({DEPENDS_ON: "job/migrat"}))],
-                "k8s/app.yaml:7: deployment/web depends on `job/migrat`, which the release does \
-                 not have; did you mean `job/migrate`?",
+                "k8s/app.yaml:7: deployment/web depends on `job/migrat`, which is not in \
+                 the release; did you mean `job/migrate`?",
             ),
             (
                 &[deployment("web", json!({DEPENDS_ON: "migrate"}))],
-                "k8s/app.yaml:7: deployment/web has `greenloop.dev/depends-on: migrate`; write \
-                 `kind/name`, say `job/migrate`",
+                "k8s/app.yaml:7: deployment/web has `greenloop.dev/depends-on: migrate`; use \
+                 `kind/name`, for example `job/migrate`",
             ),
             (
                 &[deployment("web", json!({HOOK: "before"}))],
-                "k8s/app.yaml:7: deployment/web has `greenloop.dev/hook: before`; it can be \
+                "k8s/app.yaml:7: deployment/web has `greenloop.dev/hook: before`; it must be \
                  `pre-deploy` or `post-deploy`",
             ),
         ] {

@@ -155,12 +155,13 @@ impl KubernetesTarget {
         };
         if !removed.is_empty() {
             let names: Vec<String> = removed.iter().map(ObjectId::to_string).collect();
-            let text = format!("removed what the release no longer names: {}", names.join(", "));
+            let text =
+                format!("deleted objects that are no longer in the release: {}", names.join(", "));
             events.send(RunEvent::Notice(Notice::Info(text)));
         }
         if let Err(error) = outcome {
             let text = format!(
-                "not everything that the release no longer names was removed: {}",
+                "could not delete all objects that are no longer in the release: {}",
                 self.redacted(&error.message)
             );
             events.send(RunEvent::Notice(Notice::Warning(text)));

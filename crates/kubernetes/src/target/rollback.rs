@@ -94,15 +94,15 @@ impl KubernetesTarget {
         let Some(record) = history.get(failed) else { return Ok(self.untouched(history)) };
         if record.release.state == ReleaseState::Superseded {
             let message = match &record.reason {
-                Some(reason) => format!("{reason}: it is not this run's to take back"),
-                None => format!("release {failed} is no longer what serves"),
+                Some(reason) => format!("{reason}: this run must not roll it back"),
+                None => format!("release {failed} is no longer the serving release"),
             };
             return Err(refused(TargetErrorKind::Superseded, message));
         }
         if record.rollback == Rollback::Forbidden {
             let message = format!(
                 "release {failed} must not be rolled back (`deploy.rollback: forbidden`): it \
-                 stays as it is until a person has decided"
+                 stays until a person decides"
             );
             return Err(refused(TargetErrorKind::Forbidden, message));
         }
@@ -114,7 +114,8 @@ impl KubernetesTarget {
             let undone = self.remove_objects(cluster, record).await;
             undone.map_err(|error| self.target_error(error))?;
             mark().await?;
-            let detail = "there is no verified release; what was before the first one is back";
+            let detail = "there is no verified release; restored the state from before the first \
+                one";
             step(cluster.events(), "restore", true, detail.to_owned(), began);
             return Ok(Restored::Nothing);
         };
@@ -128,8 +129,7 @@ impl KubernetesTarget {
         let serving_after = match serving_after.await {
             Ok(serving_after) => serving_after,
             Err(mut error) => {
-                error.message =
-                    format!("release {} was laid down again: {}", good.id(), error.message);
+                error.message = format!("applied release {} again: {}", good.id(), error.message);
                 return Err(error);
             }
         };
@@ -159,8 +159,8 @@ impl KubernetesTarget {
             Ok(()) => {}
             Err(error) if error.kind == TargetErrorKind::Cancelled => {
                 let detail = format!(
-                    "release {}: accepted by the API server; whether it serves was not waited \
-                     for, and the soak was skipped",
+                    "release {}: accepted by the API server; the run did not wait until it \
+                     serves, and skipped the soak",
                     good.id()
                 );
                 step(cluster.events(), "restore", true, detail, began);
@@ -204,7 +204,7 @@ impl KubernetesTarget {
         let diff = self.redacted(&diff::joined(written.iter().map(AppliedObject::diff)));
         let changed = written.iter().filter(|one| !one.diff().is_empty()).count();
         let detail = format!(
-            "release {}: {changed} of {} objects put back, {} removed",
+            "release {}: {changed} of {} objects restored, {} deleted",
             good.id(),
             written.len(),
             removed.len()
@@ -282,7 +282,7 @@ impl KubernetesTarget {
                 let release = status.earlier(place);
                 let record = release.and_then(|release| history.get(release));
                 record.filter(|record| record.is_good()).ok_or_else(|| {
-                    none(format!("there is no verified earlier release number {place}"))
+                    none(format!("there is no earlier verified release with the number {place}"))
                 })?
             }
         };
@@ -433,7 +433,8 @@ impl KubernetesTarget {
             previous: history.serving().map(Record::id),
             rollback: Rollback::Allowed,
             fencing: hold.fencing(),
-            reason: Some("gone back to with --to-revision".to_owned()),
+            reason: Some("restored with --to-revision".to_owned()),
+            stopped: None,
             repository: self.repository.clone(),
             content: Content { objects, wait: USUAL_WAIT, ..Content::default() },
         };
@@ -466,7 +467,7 @@ impl KubernetesTarget {
             && other != self.lease_holder().await
         {
             return Ok(vec![format!(
-                "run {other} holds the environment; what run {run} left is for it to settle"
+                "run {other} holds the environment and cleans up what run {run} left"
             )]);
         }
         let held =
@@ -483,13 +484,13 @@ impl KubernetesTarget {
             {
                 Ok(Restored::Release { deployed, .. } | Restored::Untouched(deployed)) => {
                     notes.push(format!(
-                        "release {} was never verified; release {} serves",
+                        "release {} was never verified; release {} is serving",
                         record.id(),
                         deployed.release
                     ));
                 }
                 Ok(Restored::Nothing) => notes.push(format!(
-                    "release {} was never verified; what it made is removed",
+                    "release {} was never verified; its objects are deleted",
                     record.id()
                 )),
                 Err(error) => match error.kind {
@@ -498,6 +499,7 @@ impl KubernetesTarget {
                     }
                     TargetErrorKind::Release
                     | TargetErrorKind::Target
+                    | TargetErrorKind::AddressInUse
                     | TargetErrorKind::Cancelled
                     | TargetErrorKind::NoRelease
                     | TargetErrorKind::Held => {
@@ -508,7 +510,7 @@ impl KubernetesTarget {
             }
         }
         if its_own {
-            notes.push("gave back the lease that it held".to_owned());
+            notes.push("released its lease".to_owned());
         }
         self.release_lease(held).await;
         for note in &notes {
@@ -521,6 +523,6 @@ impl KubernetesTarget {
 /// Nobody knows what commit a revision was made from.
 fn unknown_commit() -> Result<CommitId, KubernetesError> {
     "0".repeat(40).parse().map_err(|error: greenloop_model::InvalidId| {
-        KubernetesError::new(KubernetesErrorKind::Record, "no commit is known").because(error)
+        KubernetesError::new(KubernetesErrorKind::Record, "the commit is unknown").because(error)
     })
 }

@@ -20,7 +20,7 @@ use crate::record::{Content, Record};
 use crate::store::History;
 use crate::stuck_pods;
 use crate::track::{
-    self, Outcome, Settled, TrackError, TrackErrorKind, TrackSettings, Tracker, Workload,
+    self, Outcome, TrackError, TrackErrorKind, TrackSettings, Tracker, WaveOutcome, Workload,
 };
 use crate::transient_refusal::{TransientRefusal, transient_refusal};
 use greenloop_model::{
@@ -177,6 +177,7 @@ impl KubernetesTarget {
             rollback: self.rollback,
             fencing: hold.fencing(),
             reason: None,
+            stopped: None,
             repository: self.repository.clone(),
             content: Content {
                 created: steps
@@ -299,7 +300,7 @@ impl KubernetesTarget {
             Outcome::Ready { soaked } => {
                 let titles: Vec<String> = workloads.iter().map(title).collect();
                 let detail = format!(
-                    "{} ready, and still for {:.1} s",
+                    "{} ready, and stable for {:.1} s",
                     titles.join(", "),
                     soaked.as_secs_f64()
                 );
@@ -347,7 +348,7 @@ impl KubernetesTarget {
             && serving.fencing > fencing
             && history.get(release).is_some_and(|record| record.since < serving.since)
         {
-            let message = format!("release {} serves by now, not {release}", serving.id());
+            let message = format!("release {} is serving now, not {release}", serving.id());
             return Err(KubernetesError::new(KubernetesErrorKind::Lost, message));
         }
         let now = jiff::Timestamp::now();
@@ -448,19 +449,19 @@ impl Apply<'_> {
         let (target, cluster, hold) = (self.target, self.cluster, self.hold);
         let settling = self.tracker.stamp(&pairs, makers_to_come, cluster.cancel());
         match target.while_held(cluster, hold, &workloads, settling).await? {
-            Settled::Done => {
-                let detail = format!("{named} there, the next wave can be applied");
+            WaveOutcome::Ready => {
+                let detail = format!("{named} ready: applying the next wave");
                 step(cluster.events(), "await", true, detail, began);
                 Ok(())
             }
-            Settled::Yields(why) => {
+            WaveOutcome::Deferred(why) => {
                 let text = format!(
-                    "{named} may wait for what is applied next, so that is applied now: {why}"
+                    "{named} may be waiting for the next wave, so that is applied now: {why}"
                 );
                 cluster.events().send(RunEvent::Notice(Notice::Info(text)));
                 Ok(())
             }
-            Settled::Ended(outcome) => target.ended(cluster, outcome, &workloads, self.began),
+            WaveOutcome::Ended(outcome) => target.ended(cluster, outcome, &workloads, self.began),
         }
     }
 
@@ -512,7 +513,7 @@ impl Apply<'_> {
             }
             if !told {
                 told = true;
-                let text = self.target.redacted(&format!("{}; trying again", error.message));
+                let text = self.target.redacted(&format!("{}; retrying", error.message));
                 self.cluster.events().send(RunEvent::Notice(Notice::Warning(text)));
             }
             let workloads = self.workloads();

@@ -45,11 +45,11 @@ impl KubernetesTarget {
         let mut notes = Vec::new();
         let mut condition = Condition::default();
         let serving = history.serving();
+        let namespace = namespace_state(&cluster, &self.plan.namespace).await?;
         match serving {
             Some(record) => {
                 let seen = self.drift(&cluster, record).await?;
                 condition = conclude(&seen);
-                let namespace = namespace_state(&cluster, &self.plan.namespace).await?;
                 if let NamespaceState::Ending(error) = namespace {
                     notes.extend(error.notes);
                     condition = match condition {
@@ -67,7 +67,20 @@ impl KubernetesTarget {
                 }
                 notes.extend(self.left_beside(&cluster, &history, record).await?);
             }
-            None => notes.push("nothing that Greenloop released is serving".to_owned()),
+            None => {
+                let stopped = history.records.iter().filter_map(|record| record.stopped).max();
+                notes.push(match stopped {
+                    Some(at) => format!(
+                        "stopped by `greenloop stop` on {}",
+                        at.strftime("%Y-%m-%d %H:%M:%SZ")
+                    ),
+                    None => "no release of Greenloop is serving".to_owned(),
+                });
+                if let NamespaceState::Ending(error) = namespace {
+                    notes.push(error.message);
+                    notes.extend(error.notes);
+                }
+            }
         }
         notes.extend(history.unreadable.iter().cloned());
         notes.extend(self.known_secrets().note());
@@ -115,7 +128,7 @@ async fn compare(
     let id = step.object.id();
     let is_workload = workload_kind(&id).is_some();
     let Some(live) = &step.live else {
-        let gone = format!("{id} is gone");
+        let gone = format!("{id} no longer exists");
         let workload = is_workload.then(|| Condition::Down(gone.clone()));
         return Ok(ObjectStatus { notes: vec![gone], workload });
     };
@@ -147,7 +160,7 @@ async fn compare(
         Err(ApplyError::Failed(error)) if error.kind == KubernetesErrorKind::Unreachable => {
             return Err(error);
         }
-        Err(_) => seen.notes.push(format!("{id} cannot be compared with its release")),
+        Err(_) => seen.notes.push(format!("could not compare {id} with its release")),
     }
     Ok(seen)
 }
@@ -168,7 +181,7 @@ fn conclude(seen: &[ObjectStatus]) -> Condition {
     }
 }
 
-/// `deployment/web was changed since: spec.template…[web].image (kubectl-edit)`
+/// `deployment/web has been changed since: spec.template…[web].image (kubectl-edit)`
 fn changes(object: &Manifest, live: &DynamicObject, after: &DynamicObject) -> Option<String> {
     let value = |object: &DynamicObject| serde_json::to_value(object).ok();
     let places = diff::paths(&value(live)?, &value(after)?, PLACES);
@@ -190,7 +203,7 @@ fn changes(object: &Manifest, live: &DynamicObject, after: &DynamicObject) -> Op
         [] => String::new(),
         writers => format!(" (written by {})", writers.join(", ")),
     };
-    Some(format!("{} was changed since: {}{who}", object.id(), places.join(", ")))
+    Some(format!("{} has been changed since: {}{who}", object.id(), places.join(", ")))
 }
 
 /// How a workload is, by its own status; `None` for what is none.
@@ -211,7 +224,7 @@ fn workload_condition(object: &Manifest, live: &DynamicObject) -> Option<Conditi
     } else if ready < wanted {
         Condition::Partly(pods)
     } else if live.metadata.deletion_timestamp.is_some() {
-        Condition::Partly(format!("{id} is being removed"))
+        Condition::Partly(format!("{id} is being deleted"))
     } else if wanted == 0 && object.kind() != "DaemonSet" {
         Condition::Down(format!("{id} is scaled to 0"))
     } else if live.data.pointer("/spec/paused").and_then(Value::as_bool) == Some(true) {
@@ -247,7 +260,7 @@ mod tests {
         assert_eq!(
             changes(&object, &live(of("b")), &live(of("a"))),
             Some(
-                "deployment/web was changed since: spec.template.spec.containers[web].image \
+                "deployment/web has been changed since: spec.template.spec.containers[web].image \
                  (written by kubectl-edit)"
                     .to_owned()
             )

@@ -159,7 +159,7 @@ pub(super) fn amount(crashes: &[&Crash]) -> Option<Amount> {
     }
     let told = last.describe();
     let with_words = match told.is_empty() {
-        true => format!("{}, without a word", last.how()),
+        true => format!("{}, without a message", last.how()),
         false => format!("{}; {told}", last.how()),
     };
     let cause = last.cause();
@@ -258,7 +258,7 @@ impl Crash {
     /// `exit status 1`, `killed by SIGSEGV (signal 11)`, `OOMKilled`.
     pub(super) fn how(&self) -> String {
         match (self.reason.as_str(), self.signal, self.exit_code) {
-            ("OOMKilled", _, _) => "killed for using more memory than its limit".to_owned(),
+            ("OOMKilled", _, _) => "killed for exceeding its memory limit".to_owned(),
             (_, Some(signal), _) => greenloop_model::Exit::Signal(signal).to_string(),
             (_, None, code) if code > 128 => greenloop_model::Exit::Signal(code - 128).to_string(),
             (_, None, code) => greenloop_model::Exit::Code(code).to_string(),

@@ -109,11 +109,11 @@ pub(super) async fn run(
 
 /// How the wait for some workloads ended.
 #[derive(Debug)]
-pub enum Settled {
+pub enum WaveOutcome {
     /// They are there.
-    Done,
+    Ready,
     /// They wait for something themselves, in words; what comes later may be it.
-    Yields(String),
+    Deferred(String),
     /// The rollout ended meanwhile.
     Ended(Outcome),
 }
@@ -185,7 +185,7 @@ impl<'a> Tracker<'a> {
         awaited: &[(&Workload, bool)],
         makers_to_come: bool,
         cancel: &CancellationToken,
-    ) -> Result<Settled, TrackError> {
+    ) -> Result<WaveOutcome, TrackError> {
         self.0.view.makers_to_come = makers_to_come;
         let place = |(workload, firm): &(&Workload, bool)| {
             let followed = &self.0.view.followed;
@@ -194,7 +194,7 @@ impl<'a> Tracker<'a> {
         };
         let awaited: Vec<(usize, bool)> = awaited.iter().filter_map(place).collect();
         if awaited.is_empty() {
-            return Ok(Settled::Done);
+            return Ok(WaveOutcome::Ready);
         }
         let until = self.0.settings.deadline / 2;
         self.0.follow(Goal::Settle { awaited: &awaited, until }, cancel).await
@@ -221,8 +221,8 @@ impl<'a> Tracker<'a> {
         let goal = Goal::Settle { awaited: &everything, until: Duration::MAX };
         let begun = Instant::now();
         match tokio::time::timeout(time, self.0.follow(goal, cancel)).await {
-            Ok(Ok(Settled::Ended(outcome))) => Ok(Some(outcome)),
-            Ok(Ok(Settled::Done | Settled::Yields(_))) => {
+            Ok(Ok(WaveOutcome::Ended(outcome))) => Ok(Some(outcome)),
+            Ok(Ok(WaveOutcome::Ready | WaveOutcome::Deferred(_))) => {
                 tokio::time::sleep(time.saturating_sub(begun.elapsed())).await;
                 Ok(None)
             }
@@ -246,9 +246,11 @@ impl<'a> Tracker<'a> {
         }
         self.0.view.makers_to_come = false;
         match self.0.follow(Goal::Prove, cancel).await? {
-            Settled::Ended(outcome) => Ok(outcome),
+            WaveOutcome::Ended(outcome) => Ok(outcome),
             // What is to prove itself is never only settled.
-            Settled::Done | Settled::Yields(_) => Ok(Outcome::Ready { soaked: Duration::ZERO }),
+            WaveOutcome::Ready | WaveOutcome::Deferred(_) => {
+                Ok(Outcome::Ready { soaked: Duration::ZERO })
+            }
         }
     }
 }
@@ -283,7 +285,7 @@ impl Driver<'_> {
         &mut self,
         goal: Goal<'_>,
         cancel: &CancellationToken,
-    ) -> Result<Settled, TrackError> {
+    ) -> Result<WaveOutcome, TrackError> {
         loop {
             let now = self.start.elapsed();
             let signals = self.view.stamp(now);
@@ -301,24 +303,26 @@ impl Driver<'_> {
                         return Err(self.unreachable());
                     }
                 }
-                RolloutVerdict::Settled => return Ok(Settled::Done),
-                RolloutVerdict::Yields { why } => return Ok(Settled::Yields(self.redacted(&why))),
+                RolloutVerdict::WaveReady => return Ok(WaveOutcome::Ready),
+                RolloutVerdict::Yields { why } => {
+                    return Ok(WaveOutcome::Deferred(self.redacted(&why)));
+                }
                 RolloutVerdict::Ready { soaked } => {
-                    return Ok(Settled::Ended(Outcome::Ready { soaked }));
+                    return Ok(WaveOutcome::Ended(Outcome::Ready { soaked }));
                 }
                 RolloutVerdict::Superseded { message } => {
                     let message = self.redacted(&message);
-                    return Ok(Settled::Ended(Outcome::Superseded { message }));
+                    return Ok(WaveOutcome::Ended(Outcome::Superseded { message }));
                 }
                 RolloutVerdict::Failed(judgement) => {
                     let failure = self.failure(*judgement).await;
-                    return Ok(Settled::Ended(Outcome::Failed(Box::new(failure))));
+                    return Ok(WaveOutcome::Ended(Outcome::Failed(Box::new(failure))));
                 }
                 RolloutVerdict::Late(judgement) => {
                     // A connection that is dead without a word shows the past.
                     if answers(self.client).await {
                         let failure = self.failure(*judgement).await;
-                        return Ok(Settled::Ended(Outcome::Failed(Box::new(failure))));
+                        return Ok(WaveOutcome::Ended(Outcome::Failed(Box::new(failure))));
                     }
                     self.rewatch();
                 }
@@ -329,7 +333,7 @@ impl Driver<'_> {
             let tail = self.look_at_logs(goal, now);
             let wake = look.into_iter().chain(tail).fold(wake, Duration::min);
             tokio::select! {
-                () = cancel.cancelled() => return Ok(Settled::Ended(Outcome::Cancelled)),
+                () = cancel.cancelled() => return Ok(WaveOutcome::Ended(Outcome::Cancelled)),
                 Some(input) = self.watches.next() => self.take(input)?,
                 Some(fetched) = self.fetches.next() => self.learn(fetched),
                 () = tokio::time::sleep_until(self.start + wake) => {}
@@ -409,7 +413,7 @@ impl Driver<'_> {
                 if self.refusals >= MOST_REFUSALS {
                     let what = what(&source);
                     let mut message =
-                        format!("the cluster does not let {what} be listed and watched");
+                        format!("no permission to list and watch {what} in the cluster");
                     if let Some(right) = admission_error::of_error(&error) {
                         message.push_str(&format!(": {right}"));
                     }
@@ -434,7 +438,8 @@ impl Driver<'_> {
         TrackError::new(
             TrackErrorKind::Unreachable,
             format!(
-                "the API server has been away for {} s, how the rollout stands is not known: {}",
+                "the API server has been unreachable for {} s, so the state of the rollout is \
+                 unknown: {}",
                 self.outage.map_or(0, |since| since.elapsed().as_secs()),
                 self.redacted(&why)
             ),
@@ -688,7 +693,7 @@ impl Driver<'_> {
         self.refused.extend(refused);
         let mut evidence =
             evidence(&self.view, &judgement, &logs, &self.settings.diff, self.redactor);
-        let refused = self.refused.iter().map(|right| format!("logs cannot be read: {right}"));
+        let refused = self.refused.iter().map(|right| format!("could not read logs: {right}"));
         evidence.notes.extend(refused);
         RolloutFailure {
             rule: judgement.rule,

@@ -1,4 +1,4 @@
-//! What was known when a rollout failed, frozen: bounded, redacted, the most telling pod first.
+//! What was known when a rollout failed, frozen: bounded, redacted, the most telling lines first.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use super::judge::Judgement;
 use super::probe;
 use super::view::{View, is_terminating, statuses, times};
 use super::workload_status::is_ready;
-use greenloop_evidence::Redactor;
+use greenloop_evidence::{Redactor, condense_repeats};
 use greenloop_model::{Evidence, Excerpt, Exit, counted};
 
 /// Bytes of all notes together, the diff apart.
@@ -62,16 +62,18 @@ pub(super) fn evidence(
     diff: &str,
     redactor: &Redactor,
 ) -> Evidence {
-    let mut notes = Notes { redactor, left: NOTES, list: Vec::new() };
-    notes.add(&judgement.message);
+    let mut notes = Notes { redactor, first: true, list: Vec::new() };
+    notes.add(Weight::Cause, &judgement.message);
     if let Some(signal) = &judgement.signal {
-        notes.add(&format!("rule {}: {}", signal.rule.id, signal.rule.about));
+        let rule = format!("rule {}: {}", signal.rule.id, signal.rule.about);
+        notes.add(Weight::Background, &rule);
     }
     for scope in 0..view.followed.len() {
         describe_workload(view, scope, &mut notes);
     }
     for (uid, pod) in telling_pods(view, judgement) {
         describe_pod(view, uid, pod, &mut notes);
+        notes.first = false;
     }
     for scope in 0..view.followed.len() {
         let uid = view.followed[scope].object.as_ref().map(|object| object.uid().to_owned());
@@ -80,7 +82,7 @@ pub(super) fn evidence(
             describe_events(view, &uid, false, &mut notes);
         }
     }
-    let list = notes.list;
+    let list = notes.most_telling();
     let culprit = culprit_crash(view, judgement);
     let telling = logs.iter().find(|log| !log.said.is_empty());
     let titles: Vec<String> = view.followed.iter().map(|followed| followed.title()).collect();
@@ -136,7 +138,8 @@ fn service_log(logs: &[ReadLog]) -> Option<String> {
             break;
         }
         let which = if log.previous { " (the container before the last restart)" } else { "" };
-        let said = end_of(log.said.text.trim_end(), left);
+        let said = condense_repeats(log.said.text.trim_end());
+        let said = end_of(&said, left);
         let _infallible = writeln!(text, "--- {}/{}{which}\n{said}", log.pod, log.container);
     }
     (!text.is_empty()).then_some(text)
@@ -148,30 +151,61 @@ fn culprit_crash<'a>(view: &'a View, judgement: &Judgement) -> Option<&'a Crash>
     view.crashes_of(uid, signal.container.as_deref()?).last()
 }
 
-/// Notes, as long as there is room.
+/// How much a note says about the failure. Whoever has room for a few lines takes the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Weight {
+    /// Why the rollout was given up.
+    Cause,
+    /// A container that does not run, a warning about its pod.
+    Trouble,
+    /// What the workload and its pods lack.
+    Context,
+    /// What is as it should be, or was only asked for.
+    Background,
+}
+
+/// Notes in the order in which they were found.
 struct Notes<'a> {
     redactor: &'a Redactor,
-    left: usize,
-    list: Vec<String>,
+    /// The first pod is described: the one that decided. What others say is most often the same.
+    first: bool,
+    list: Vec<(Weight, String)>,
 }
 
 impl Notes<'_> {
-    fn add(&mut self, note: &str) {
+    fn add(&mut self, weight: Weight, note: &str) {
         let note = self.redactor.redact(note.trim());
         let end = note.char_indices().map(|(at, _)| at).take_while(|at| *at <= NOTE).last();
         let note = if note.len() > NOTE { &note[..end.unwrap_or(0)] } else { &note };
-        if note.is_empty() || note.len() > self.left || self.list.iter().any(|known| known == note)
-        {
-            return;
+        if !note.is_empty() && self.list.iter().all(|(_, known)| known != note) {
+            self.list.push((weight, note.to_owned()));
         }
-        self.left -= note.len();
-        self.list.push(note.to_owned());
+    }
+
+    /// The weight of trouble in the pod that is described.
+    fn trouble(&self) -> Weight {
+        if self.first { Weight::Trouble } else { Weight::Context }
+    }
+
+    /// The notes by their weight, as long as there is room.
+    fn most_telling(mut self) -> Vec<String> {
+        self.list.sort_by_key(|(weight, _)| *weight);
+        let mut left = NOTES;
+        let mut kept = Vec::new();
+        for (_, note) in self.list {
+            if note.len() <= left {
+                left -= note.len();
+                kept.push(note);
+            }
+        }
+        kept
     }
 }
 
 fn describe_workload(view: &View, scope: usize, notes: &mut Notes<'_>) {
     let Some(followed) = view.followed.get(scope) else { return };
-    notes.add(&format!("{}: {}", followed.title(), view.workload_status(scope).words));
+    let words = view.workload_status(scope).words;
+    notes.add(Weight::Context, &format!("{}: {words}", followed.title()));
     let Some(object) = &followed.object else { return };
     let status = match object {
         super::object::Object::Deployment(object) => serde_json::to_value(&object.status),
@@ -183,14 +217,17 @@ fn describe_workload(view: &View, scope: usize, notes: &mut Notes<'_>) {
     let conditions = conditions.as_ref().and_then(|status| status.get("conditions")?.as_array());
     for condition in conditions.into_iter().flatten() {
         let field = |name: &str| condition.get(name).and_then(|value| value.as_str()).unwrap_or("");
-        notes.add(&format!(
+        // That it is available at all, or still progressing, is what one expects of it.
+        let weight = if field("status") == "False" { Weight::Context } else { Weight::Background };
+        let condition = format!(
             "{}: condition {} is {}: {} {}",
             followed.title(),
             field("type"),
             field("status"),
             field("reason"),
             field("message"),
-        ));
+        );
+        notes.add(weight, &condition);
     }
     // The probes as they are written: what a failing probe was asked to do.
     let spec = object.template().and_then(|template| template.spec.as_ref());
@@ -202,12 +239,11 @@ fn describe_workload(view: &View, scope: usize, notes: &mut Notes<'_>) {
             ("liveness", &container.liveness_probe),
         ] {
             let Some(of_kind) = of_kind else { continue };
-            notes.add(&format!(
-                "{}: {name} probe of container {}: {}",
-                followed.title(),
-                container.name,
-                probe::describe(container, of_kind)
-            ));
+            let described = probe::describe(container, of_kind);
+            let title = followed.title();
+            let probe =
+                format!("{title}: {name} probe of container {}: {described}", container.name);
+            notes.add(Weight::Background, &probe);
         }
     }
 }
@@ -217,12 +253,15 @@ fn describe_pod(view: &View, uid: &str, pod: &Pod, notes: &mut Notes<'_>) {
     let status = pod.status.clone().unwrap_or_default();
     let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or("no node");
     let going = if is_terminating(pod) { ", going away" } else { "" };
-    notes.add(&format!(
+    let (phase, reason) = (status.phase.as_deref(), status.reason.as_deref());
+    let weight = if reason.is_some() { notes.trouble() } else { Weight::Background };
+    let pod_line = format!(
         "pod {name} on {node}: {}{going} {} {}",
-        status.phase.as_deref().unwrap_or("Unknown"),
-        status.reason.as_deref().unwrap_or_default(),
+        phase.unwrap_or("Unknown"),
+        reason.unwrap_or_default(),
         status.message.as_deref().unwrap_or_default(),
-    ));
+    );
+    notes.add(weight, &pod_line);
     for (container, init) in statuses(pod) {
         let kind = if init { "init container" } else { "container" };
         let mut line = format!(
@@ -235,19 +274,26 @@ fn describe_pod(view: &View, uid: &str, pod: &Pod, notes: &mut Notes<'_>) {
         if let Some(last) = container.last_state.as_ref().filter(|last| last.terminated.is_some()) {
             let _infallible = write!(line, "; before that {}", state(Some(last), notes.redactor));
         }
-        notes.add(&line);
+        let is_done = |state: &ContainerState| {
+            state.running.is_some() || state.terminated.as_ref().is_some_and(|it| it.exit_code == 0)
+        };
+        let as_asked =
+            container.state.as_ref().is_some_and(is_done) && container.restart_count == 0;
+        let weight = if as_asked { Weight::Background } else { notes.trouble() };
+        notes.add(weight, &line);
     }
     for condition in status.conditions.into_iter().flatten() {
         if condition.status == "True" && condition.type_ != "DisruptionTarget" {
             continue;
         }
-        notes.add(&format!(
+        let condition = format!(
             "pod {name}: condition {} is {}: {} {}",
             condition.type_,
             condition.status,
             condition.reason.unwrap_or_default(),
             condition.message.unwrap_or_default(),
-        ));
+        );
+        notes.add(if notes.first { Weight::Context } else { Weight::Background }, &condition);
     }
     describe_events(view, uid, true, notes);
 }
@@ -276,13 +322,16 @@ fn describe_events(view: &View, uid: &str, with_old: bool, notes: &mut Notes<'_>
             1 => String::new(),
             n => format!(" ({})", greenloop_model::times(n)),
         };
-        notes.add(&format!(
+        let warns = event.type_.as_deref() == Some("Warning");
+        let weight = if warns { notes.trouble() } else { Weight::Background };
+        let told = format!(
             "event of {}/{} {container}: {}{times}: {}",
             about.kind.as_deref().unwrap_or_default().to_lowercase(),
             about.name.as_deref().unwrap_or_default(),
             event.reason.as_deref().unwrap_or_default(),
             event.message.as_deref().unwrap_or_default(),
-        ));
+        );
+        notes.add(weight, &told);
     }
 }
 
@@ -341,6 +390,43 @@ mod tests {
 
     const SECRET: &str = "hunter2-and-more";
     const POD: &str = "Pod/web-6c5f9d8b7-x2x5z";
+
+    /// Whoever shows a few of them shows why it failed.
+    #[test]
+    fn the_most_telling_notes_come_first() {
+        let workload = Workload {
+            kind: WorkloadKind::Deployment,
+            namespace: "shop".into(),
+            name: "web".into(),
+            uid: "deploy".into(),
+            generation: 2,
+            changed: true,
+        };
+        let mut stage = Stage::new("deployment", workload);
+        stage.list(Duration::ZERO);
+        let waiting = json!({"waiting": {"reason": "ImagePullBackOff", "message": "no such tag"}});
+        let status = json!({"status": {"containerStatuses": [{
+            "name": "web", "image": "web", "imageID": "", "ready": false,
+            "restartCount": 0, "lastState": {}, "state": waiting,
+        }]}});
+        stage.patch(POD, &status, Duration::from_secs(1));
+        let judgement = Judgement {
+            rule: "deadline",
+            message: "the image cannot be pulled".into(),
+            class: greenloop_model::FailureClass::Config,
+            signal: None,
+        };
+        let redactor = Redactor::default();
+        let notes = evidence(&stage.view, &judgement, &[], "", &redactor).notes;
+        assert_eq!(notes[0], "the image cannot be pulled");
+        assert!(
+            notes[1].contains("container web") && notes[1].contains("no such tag"),
+            "{notes:?}"
+        );
+        let place = |part: &str| notes.iter().position(|note| note.contains(part));
+        let (words, background) = (place("deployment/web: "), place("is True"));
+        assert!(words.is_some() && (background.is_none() || words < background), "{notes:#?}");
+    }
 
     /// Whatever cuts a text, no part of a secret is left at the cut.
     #[test]

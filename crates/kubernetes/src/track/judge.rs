@@ -40,7 +40,7 @@ pub(super) enum RolloutVerdict {
     /// Not there yet. Nothing can change by the clock alone before `look_again`.
     Progressing { look_again: Option<Duration> },
     /// What was to settle is there.
-    Settled,
+    WaveReady,
     /// What was to settle waits for something itself, or takes too long.
     Yields { why: String },
     /// It cannot succeed.
@@ -164,10 +164,8 @@ pub(super) fn judge(
     let is_final = |signal: &&Signal| {
         !signal.held && signal.rule.is_final(age(signal), signal.count, signal.window)
     };
-    let settling = Settling::of(view, goal, now);
-    let yields = |signal: &Signal| {
-        settling.as_ref().is_some_and(|settling| settling.yields_to(view, signal))
-    };
+    let wave = AwaitedWave::of(view, goal, now);
+    let yields = |signal: &Signal| wave.as_ref().is_some_and(|wave| wave.yields_to(view, signal));
     if let Some(signal) = signals.iter().filter(is_final).min_by_key(|signal| place(signal))
         && !yields(signal)
     {
@@ -178,18 +176,18 @@ pub(super) fn judge(
             signal: Some(signal.clone()),
         }));
     }
-    if let Some(settling) = &settling {
-        if settling.left.is_empty() {
-            return RolloutVerdict::Settled;
+    if let Some(wave) = &wave {
+        if wave.left.is_empty() {
+            return RolloutVerdict::WaveReady;
         }
         if let Some(signal) = signals.iter().find(|signal| yields(signal)) {
             return RolloutVerdict::Yields { why: in_words(view, signal) };
         }
-        if let Some(why) = settling.waits(view) {
+        if let Some(why) = wave.waits(view) {
             return RolloutVerdict::Yields { why };
         }
-        if settling.is_soft() && now >= settling.until {
-            let why = format!("{} takes long", settling.titles(view));
+        if wave.is_soft() && now >= wave.until {
+            let why = format!("{} is taking long", wave.titles(view));
             return RolloutVerdict::Yields { why };
         }
     } else if let Some((since, _)) = view.available {
@@ -208,21 +206,21 @@ pub(super) fn judge(
         let since = since(view, signal)?;
         Some(since + signal.rule.ripe_at(signal.window)?).filter(|at| *at > now)
     });
-    let proven = settling.as_ref().and_then(|settling| settling.proven);
-    let until = settling.filter(Settling::is_soft).map(|settling| settling.until);
+    let proven = wave.as_ref().and_then(|wave| wave.proven);
+    let until = wave.filter(AwaitedWave::is_soft).map(|wave| wave.until);
     let moments = ripe.chain([deadline]).chain(until).chain(proven);
     RolloutVerdict::Progressing { look_again: moments.min() }
 }
 
 /// What is left of what is to settle.
-struct Settling {
+struct AwaitedWave {
     left: Vec<(usize, bool)>,
     until: Duration,
     /// When the last of the containers without a probe has run for long enough.
     proven: Option<Duration>,
 }
 
-impl Settling {
+impl AwaitedWave {
     fn of(view: &View, goal: Goal<'_>, now: Duration) -> Option<Self> {
         let Goal::Settle { awaited, until } = goal else { return None };
         let mut left = Vec::new();
@@ -269,7 +267,7 @@ impl Settling {
                 let tail = view.tails.get(&(uid.clone(), name.clone()))?;
                 let line = tail.waits.as_deref()?;
                 let pod = seen.pod.metadata.name.as_deref().unwrap_or_default();
-                Some(format!("pod {pod}: container {name} says: {line}"))
+                Some(format!("pod {pod}: container {name} logs: {line}"))
             })
     }
 

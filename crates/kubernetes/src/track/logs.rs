@@ -14,6 +14,7 @@ use super::crash::{ReadCrashLog, Reading, end_of};
 use super::view::statuses;
 use crate::{admission_error, secrets};
 use greenloop_evidence::Redactor;
+use greenloop_ports::PartLog;
 
 /// Lines that are asked for where only a log's end is wanted.
 const LINES: i64 = 400;
@@ -147,14 +148,13 @@ const APPENDED: usize = 48 * 1024;
 /// Bytes of one of them.
 const ONE: usize = 16 * 1024;
 
-/// Adds the end of what a pod's containers have written since then, each under its name, while
-/// there is room.
+/// Adds the end of what each of a pod's containers has written since then, while there is room.
 pub(super) async fn append(
     client: &Client,
     pod: &Pod,
     since: Option<jiff::Timestamp>,
     redactor: &Redactor,
-    text: &mut String,
+    logs: &mut Vec<PartLog>,
 ) {
     let (Some(namespace), Some(name)) =
         (pod.metadata.namespace.as_deref(), pod.metadata.name.as_deref())
@@ -163,16 +163,20 @@ pub(super) async fn append(
     };
     secrets::of_pod(client, pod, redactor).await;
     for (status, _) in statuses(pod) {
-        let left = APPENDED.saturating_sub(text.len()).min(ONE);
+        let used: usize = logs.iter().map(|log| log.text.len()).sum();
+        let left = APPENDED.saturating_sub(used).min(ONE);
         if left < 200 {
             return;
         }
         let place = ContainerRef { namespace, pod: name, container: &status.name };
         let Some(log) = last_lines(client, place, since, redactor).await else { continue };
         let said = end_of(log.text.trim_end(), left);
-        if !said.is_empty() {
-            text.push_str(&format!("--- {name}/{}\n{said}\n", status.name));
-        }
+        let end = if said.is_empty() { "" } else { "\n" };
+        logs.push(PartLog {
+            part: format!("{name}/{}", status.name),
+            life: u32::try_from(status.restart_count).unwrap_or(0),
+            text: format!("{said}{end}"),
+        });
     }
 }
 

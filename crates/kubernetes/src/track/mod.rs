@@ -48,11 +48,12 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-pub use driver::{Settled, Tracker};
+pub use driver::{Tracker, WaveOutcome};
 pub use error::{TrackError, TrackErrorKind};
 
 use greenloop_evidence::Redactor;
 use greenloop_model::{EventSink, Evidence, FailureClass};
+use greenloop_ports::PartLog;
 
 /// The kinds of workload that can be followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -185,12 +186,12 @@ pub async fn pod_logs(
     workloads: &[Workload],
     since: Option<jiff::Timestamp>,
     redactor: &Redactor,
-) -> Result<String, TrackError> {
-    let mut text = String::new();
+) -> Result<Vec<PartLog>, TrackError> {
+    let mut logs = Vec::new();
     for workload in workloads {
         for pod in pods::of(client, workload).await? {
-            logs::append(client, &pod, since, redactor, &mut text).await;
+            logs::append(client, &pod, since, redactor, &mut logs).await;
         }
     }
-    Ok(text)
+    Ok(logs)
 }

@@ -167,7 +167,7 @@ impl Followed {
     fn taken_over(&mut self, object: &Object) -> Option<String> {
         let title = self.title();
         if !self.workload.uid.is_empty() && object.uid() != self.workload.uid {
-            return Some(format!("{title} was deleted and made again by somebody else"));
+            return Some(format!("{title} was deleted and recreated by another client"));
         }
         let template = serde_json::to_value(object.template()).ok();
         let generation = object.generation();
@@ -177,8 +177,8 @@ impl Followed {
         };
         if !same {
             return Some(format!(
-                "somebody else wrote a newer revision of {title} (generation {generation}, ours \
-                 was {})",
+                "another client wrote a newer revision of {title} (generation {generation}, this \
+                 run's was {})",
                 self.workload.generation
             ));
         }

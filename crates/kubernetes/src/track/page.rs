@@ -22,7 +22,7 @@ pub(super) fn page() -> String {
         let reasons: Vec<String> =
             rule.reasons.iter().map(|reason| format!("`{reason}`")).collect();
         let class = match rule.log_class {
-            true => format!("the log's, else {}", rule.class),
+            true => format!("from the log, otherwise {}", rule.class),
             false => rule.class.to_string(),
         };
         page.push_str(&format!(

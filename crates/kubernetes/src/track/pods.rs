@@ -114,7 +114,7 @@ fn failed(workload: &Workload, error: kube::Error) -> TrackError {
         _ => TrackErrorKind::Unreachable,
     };
     let message = format!(
-        "the pods of {}/{} in namespace {} cannot be read",
+        "could not read the pods of {}/{} in namespace {}",
         workload.kind.word(),
         workload.name,
         workload.namespace

@@ -125,7 +125,7 @@ impl<'a> ReportedProgress<'a> {
             }
             RolloutVerdict::Soaking { .. }
             | RolloutVerdict::Progressing { .. }
-            | RolloutVerdict::Settled
+            | RolloutVerdict::WaveReady
             | RolloutVerdict::Yields { .. }
             | RolloutVerdict::Failed(_)
             | RolloutVerdict::Late(_)
@@ -155,7 +155,7 @@ impl<'a> ReportedProgress<'a> {
     pub(super) fn away(&mut self, view: &View, why: &str) {
         if self.away.is_none() {
             self.away = Some(Before::of(view));
-            let words = format!("the API server cannot be reached, trying again: {why}");
+            let words = format!("the API server is unreachable, retrying: {why}");
             self.output("kubernetes".to_owned(), words.trim_end_matches([' ', ':']));
         }
     }
@@ -165,11 +165,11 @@ impl<'a> ReportedProgress<'a> {
         let Some(before) = self.away.take() else { return };
         let missed = before.missed(view);
         let missed = match missed.as_slice() {
-            [] => "nothing has changed meanwhile".to_owned(),
+            [] => "nothing has changed in the meantime".to_owned(),
             missed => format!("meanwhile: {}", missed.join("; ")),
         };
         let after = after.as_secs_f64();
-        let words = format!("the API server is back after {after:.0} s; {missed}");
+        let words = format!("the API server is reachable again after {after:.0} s; {missed}");
         self.output("kubernetes".to_owned(), &words);
     }
 

@@ -346,7 +346,7 @@ fn check(path: &Path) -> Result<(), String> {
             RolloutVerdict::Ready { .. } => ("ready".to_owned(), None, String::new()),
             RolloutVerdict::Soaking { .. } => ("soaking".to_owned(), None, String::new()),
             RolloutVerdict::Progressing { .. } => ("progressing".to_owned(), None, String::new()),
-            RolloutVerdict::Settled => ("settled".to_owned(), None, String::new()),
+            RolloutVerdict::WaveReady => ("settled".to_owned(), None, String::new()),
             RolloutVerdict::Yields { why } => ("yields".to_owned(), None, why.clone()),
             RolloutVerdict::Failed(why) => {
                 (format!("doomed {}", why.rule), Some(why.class.name()), why.message.clone())

@@ -556,7 +556,7 @@ impl Reader<'_> {
         if apart(SECOND_LOOK, &elsewhere) {
             let open: Vec<String> = last.open.iter().map(u16::to_string).collect();
             let words = format!(
-                "its readiness probe asks port {port}, where nothing listens; it listens on {}",
+                "its readiness probe uses port {port}, where nothing listens; it listens on {}",
                 open.join(", ")
             );
             return Some(("WrongPort", words));

@@ -31,7 +31,7 @@ impl View {
         let Some(followed) = self.followed.get(scope) else { return waiting("unknown") };
         let Some(object) = &followed.object else { return waiting("not seen yet") };
         if !object.is_observed() {
-            return waiting("its controller has not seen the change yet");
+            return waiting("its controller has not processed the change yet");
         }
         let ready = self.new_pods(scope).filter(|(_, seen)| is_ready(&seen.pod)).count();
         let ready = i32::try_from(ready).unwrap_or(i32::MAX);
@@ -160,7 +160,7 @@ fn of_deployment(object: &Deployment, ready: i32) -> WorkloadStatus {
         (updated < wanted, format!("{updated} of {wanted} updated")),
         (all > updated, format!("{} of an earlier revision to go", all - updated)),
         (available < wanted, format!("{available} of {wanted} available")),
-        (ready < wanted, "pods still to be seen ready".to_owned()),
+        (ready < wanted, "waiting for pods to become ready".to_owned()),
     ];
     WorkloadStatus {
         done: !missing.iter().any(|(is_missing, _)| *is_missing),
@@ -188,7 +188,7 @@ fn of_stateful_set(object: &StatefulSet, ready: i32) -> WorkloadStatus {
         (updated < wanted, format!("{updated} of {wanted} updated")),
         (all_ready < all, format!("{all_ready} of {all} ready in all")),
         (available < all, format!("{available} of {all} available")),
-        (ready < wanted, "pods still to be seen ready".to_owned()),
+        (ready < wanted, "waiting for pods to become ready".to_owned()),
     ];
     let mut words = words(ready, wanted, &missing);
     if on_delete {
@@ -215,7 +215,7 @@ fn of_daemon_set(object: &DaemonSet, ready: i32) -> WorkloadStatus {
     let missing = [
         (updated < wanted, format!("{updated} of {wanted} nodes updated")),
         (available < all, format!("{available} of {all} available")),
-        (ready < wanted, "pods still to be seen ready".to_owned()),
+        (ready < wanted, "waiting for pods to become ready".to_owned()),
     ];
     let mut words = words(ready, wanted, &missing);
     if on_delete {

@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use url::Url;
 
+use super::open_request::{self, MOST_PAGES, OpenRequest, PAGE};
 use super::remote::AzurePlace;
 use super::wire::{Call, Creation, Wire, WireError};
-use super::{LABEL, is_own_branch, marked, marker, note};
+use super::{LABEL, marked, note};
 use greenloop_model::Fingerprint;
 use greenloop_ports::{
     Proposed, PullRequest, PullRequestError, PullRequestErrorKind, PullRequests,
@@ -21,9 +22,6 @@ const LONGEST_BODY: usize = 4_000;
 const ROOM: usize = 64;
 /// The longest title.
 const LONGEST_TITLE: usize = 400;
-/// Pull requests in one answer, and answers that are read.
-const PAGE: usize = 100;
-const MOST_PAGES: usize = 10;
 
 /// A repository at Azure Repos.
 pub(super) struct AzureRepos {
@@ -31,26 +29,8 @@ pub(super) struct AzureRepos {
     wire: Wire,
 }
 
-/// A pull request as the API gives it.
-#[derive(Debug, Clone)]
-struct Found {
-    number: u64,
-    source: String,
-    description: String,
-    web: Option<String>,
-    fork: bool,
-}
-
-fn read(value: &Value) -> Option<Found> {
-    let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let web = value.get("repository").and_then(|r| r.get("webUrl")).and_then(Value::as_str);
-    Some(Found {
-        number: value.get("pullRequestId")?.as_u64()?,
-        source: text("sourceRefName"),
-        description: text("description"),
-        web: web.map(str::to_owned),
-        fork: value.get("forkSource").is_some_and(|fork| !fork.is_null()),
-    })
+fn listed(answer: &Value) -> Option<&Vec<Value>> {
+    answer.get("value").and_then(Value::as_array)
 }
 
 impl AzureRepos {
@@ -64,39 +44,38 @@ impl AzureRepos {
         let text = format!("{collection}/{project}/_apis/git/repositories/{repository}/{tail}");
         let mut url = Url::parse(&text).map_err(|source| PullRequestError {
             kind: PullRequestErrorKind::UnknownRepository,
-            message: format!("{collection} is not the URL of a collection"),
+            message: format!("{collection} is not a valid URL of a collection"),
             source: Some(source.into()),
         })?;
         url.query_pairs_mut().extend_pairs(query);
         Ok(url)
     }
 
-    fn pull_request(&self, found: &Found, reused: bool) -> PullRequest {
+    fn read(&self, value: &Value) -> Option<OpenRequest> {
+        let text =
+            |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let AzurePlace { collection, project, repository } = &self.place;
-        let web = found.web.clone();
-        let web = web.unwrap_or_else(|| format!("{collection}/{project}/_git/{repository}"));
-        let url = format!("{}/pullrequest/{}", web.trim_end_matches('/'), found.number);
-        PullRequest { url, number: found.number, reused }
+        let web = value.get("repository").and_then(|r| r.get("webUrl")).and_then(Value::as_str);
+        let web =
+            web.map_or_else(|| format!("{collection}/{project}/_git/{repository}"), str::to_owned);
+        let number = value.get("pullRequestId")?.as_u64()?;
+        let source = text("sourceRefName");
+        Some(OpenRequest {
+            number,
+            url: format!("{}/pullrequest/{number}", web.trim_end_matches('/')),
+            branch: source.strip_prefix("refs/heads/").unwrap_or(&source).to_owned(),
+            body: text("description"),
+            own: value.get("forkSource").is_none_or(Value::is_null),
+        })
     }
 
-    /// Active pull requests into `base`, a page at a time, until one fits.
+    /// Active pull requests, a page at a time, until one fits.
     async fn find(
         &self,
         pages: &[Url],
-        fits: impl Fn(&Found) -> bool,
-    ) -> Result<Option<Found>, WireError> {
-        for page in pages {
-            let answer = self.wire.ask(&Call::get(page.clone())).await?;
-            let list = answer.get("value").and_then(Value::as_array);
-            let list = list.map(Vec::as_slice).unwrap_or_default();
-            if let Some(found) = list.iter().filter_map(read).find(&fits) {
-                return Ok(Some(found));
-            }
-            if list.len() < PAGE {
-                break;
-            }
-        }
-        Ok(None)
+        fits: impl Fn(&OpenRequest) -> bool,
+    ) -> Result<Option<OpenRequest>, WireError> {
+        open_request::find(&self.wire, pages, listed, |value| self.read(value), fits).await
     }
 
     fn pages(
@@ -154,18 +133,13 @@ impl PullRequests for AzureRepos {
 
     async fn open(&self, proposed: &Proposed) -> Result<PullRequest, PullRequestError> {
         let source = format!("refs/heads/{}", proposed.branch);
-        let marker = marker(&proposed.fingerprint);
         let pages = self.pages(proposed, None)?;
         let open = self
-            .find(&pages, |found| {
-                !found.fork
-                    && is_own_branch(&found.source)
-                    && (found.source == source || found.description.contains(&marker))
-            })
+            .find(&pages, |found| found.is_for(proposed))
             .await
             .map_err(|e| e.explain("open pull requests", "Read on the repository"))?;
         if let Some(found) = open {
-            if found.source != source {
+            if found.branch != proposed.branch {
                 let tail = format!("pullRequests/{}/threads", found.number);
                 let url = self.url(&tail, &[("api-version", "6.0")])?;
                 let comment =
@@ -175,7 +149,7 @@ impl PullRequests for AzureRepos {
                     e.explain("a comment on the pull request", "Contribute to pull requests")
                 })?;
             }
-            return Ok(self.pull_request(&found, true));
+            return Ok(found.into_pull_request(true));
         }
 
         let description = marked(&proposed.body, &proposed.fingerprint);
@@ -188,17 +162,17 @@ impl PullRequests for AzureRepos {
         });
         let call = Call::post(self.url("pullrequests", &[("api-version", "6.0")])?, body);
         let pages = self.pages(proposed, Some(&source))?;
-        let look = || self.find(&pages, |found| found.source == source);
+        let look = || self.find(&pages, |found| found.is_from(proposed));
         let (found, made) = self
             .wire
-            .make(&call, look, read)
+            .make(&call, look, |value| self.read(value))
             .await
             .map_err(|e| e.explain("a new pull request", "Contribute to pull requests"))?;
         // The pull request is there: labels only help people to find it.
         if let Err(error) = self.add_labels(found.number, &proposed.fingerprint).await {
             tracing::warn!(%error, "the pull request has no labels");
         }
-        Ok(self.pull_request(&found, made == Creation::Before))
+        Ok(found.into_pull_request(made == Creation::Before))
     }
 }
 

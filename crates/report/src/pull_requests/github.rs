@@ -7,22 +7,18 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use url::Url;
 
+use super::open_request::{self, MOST_PAGES, OpenRequest, PAGE};
 use super::remote::GithubPlace;
-use super::wire::{Call, Creation, Wire, WireError};
-use super::{LABEL, is_own_branch, marked, marker, note};
+use super::wire::{Call, Creation, Wire};
+use super::{LABEL, MARKER_ROOM, marked, note};
 use greenloop_ports::{
     Proposed, PullRequest, PullRequestError, PullRequestErrorKind, PullRequests,
 };
 
 /// The longest body, in characters; counted in bytes it is never exceeded.
 const LONGEST_BODY: usize = 65_536;
-/// What the marker takes, and what a comment says before the text.
-const ROOM: usize = 512;
 /// The longest title.
 const LONGEST_TITLE: usize = 256;
-/// Pull requests in one answer, and answers that are read.
-const PAGE: usize = 100;
-const MOST_PAGES: usize = 10;
 
 /// What a token for pull requests needs, by its kind.
 const PERMISSION: &str = "pull-requests: write, or the scope repo, and access to this repository";
@@ -33,24 +29,13 @@ pub(super) struct GitHub {
     wire: Wire,
 }
 
-/// A pull request as the API gives it.
-#[derive(Debug, Clone)]
-struct Found {
-    number: u64,
-    url: String,
-    branch: String,
-    body: String,
-    /// Whether its branch is in the repository itself.
-    own: bool,
-}
-
-fn read(value: &Value) -> Option<Found> {
+fn read(value: &Value) -> Option<OpenRequest> {
     let repository = |end: &str| {
         value.get(end).and_then(|end| end.get("repo")).and_then(|repo| repo.get("full_name"))
     };
     let head = value.get("head");
     let branch = head.and_then(|head| head.get("ref")).and_then(Value::as_str);
-    Some(Found {
+    Some(OpenRequest {
         number: value.get("number")?.as_u64()?,
         url: value.get("html_url")?.as_str()?.to_owned(),
         branch: branch.unwrap_or_default().to_owned(),
@@ -73,7 +58,7 @@ impl GitHub {
             Url::parse(&format!("{api}/repos/{owner}/{name}/{tail}")).map_err(|source| {
                 PullRequestError {
                     kind: PullRequestErrorKind::UnknownRepository,
-                    message: format!("{api} is not the URL of GitHub's API"),
+                    message: format!("{api} is not a valid URL of GitHub's API"),
                     source: Some(source.into()),
                 }
             })?;
@@ -81,24 +66,6 @@ impl GitHub {
             url.query_pairs_mut().extend_pairs(query);
         }
         Ok(url)
-    }
-
-    async fn find(
-        &self,
-        pages: &[Url],
-        fits: impl Fn(&Found) -> bool,
-    ) -> Result<Option<Found>, WireError> {
-        for page in pages {
-            let answer = self.wire.ask(&Call::get(page.clone())).await?;
-            let list = answer.as_array().map(Vec::as_slice).unwrap_or_default();
-            if let Some(found) = list.iter().filter_map(read).find(&fits) {
-                return Ok(Some(found));
-            }
-            if list.len() < PAGE {
-                break;
-            }
-        }
-        Ok(None)
     }
 
     /// Open pull requests into the base; the search API would be late by minutes.
@@ -126,20 +93,16 @@ impl PullRequests for GitHub {
     }
 
     fn body_limit(&self) -> usize {
-        LONGEST_BODY - ROOM
+        LONGEST_BODY - MARKER_ROOM
     }
 
     async fn open(&self, proposed: &Proposed) -> Result<PullRequest, PullRequestError> {
-        let marker = marker(&proposed.fingerprint);
         let pages = self.pages(proposed)?;
-        let open = self
-            .find(&pages, |found| {
-                found.own
-                    && is_own_branch(&found.branch)
-                    && (found.branch == proposed.branch || found.body.contains(&marker))
-            })
-            .await
-            .map_err(|e| e.explain("open pull requests", "pull-requests: read"))?;
+        let open = open_request::find(&self.wire, &pages, Value::as_array, read, |found| {
+            found.is_for(proposed)
+        })
+        .await
+        .map_err(|e| e.explain("open pull requests", "pull-requests: read"))?;
         if let Some(found) = open {
             if found.branch != proposed.branch {
                 let url = self.url(&format!("issues/{}/comments", found.number), &[])?;
@@ -149,7 +112,7 @@ impl PullRequests for GitHub {
                     .await
                     .map_err(|e| e.explain("a comment on the pull request", PERMISSION))?;
             }
-            return Ok(PullRequest { url: found.url, number: found.number, reused: true });
+            return Ok(found.into_pull_request(true));
         }
 
         let body = json!({
@@ -160,7 +123,11 @@ impl PullRequests for GitHub {
             "draft": proposed.draft,
         });
         let call = Call::post(self.url("pulls", &[])?, body);
-        let look = || self.find(&pages, |found| found.own && found.branch == proposed.branch);
+        let look = || {
+            open_request::find(&self.wire, &pages, Value::as_array, read, |found| {
+                found.is_from(proposed)
+            })
+        };
         let (found, made) = self
             .wire
             .make(&call, look, read)
@@ -174,6 +141,6 @@ impl PullRequests for GitHub {
             let error = error.explain("labels of the pull request", PERMISSION);
             tracing::warn!(%error, "the pull request has no labels");
         }
-        Ok(PullRequest { url: found.url, number: found.number, reused: made == Creation::Before })
+        Ok(found.into_pull_request(made == Creation::Before))
     }
 }

@@ -1,7 +1,8 @@
-//! Pull requests with a run's patches, at Azure Repos and GitHub.
+//! Pull requests with a run's patches, at Azure Repos, GitHub and GitLab; `conversation` is what is
+//! said in an open one.
 //!
 //! Lives here: which repository a remote's address means, the token that opens it, pushing the
-//! run's branch, and the two providers' REST APIs. Must not be here: the text of a pull request
+//! run's branch, and the providers' REST APIs. Must not be here: the text of a pull request
 //! (`report` writes it), and whether a run asks for one (`app` does).
 //!
 //! # Expected flow
@@ -29,20 +30,26 @@
 //! - Two runs that repair the same failure at the same moment: both look, then both open one.
 
 mod azure_devops;
+pub mod conversation;
 mod github;
+mod gitlab;
+mod open_request;
 mod push;
 mod remote;
 #[cfg(test)]
 mod server_tests;
 mod token;
+mod transplant;
 mod wire;
 
 use std::sync::Arc;
 
 pub use push::Pusher;
+pub use transplant::{blob, is_ancestor, parent, tip, transplant};
 
 use self::azure_devops::AzureRepos;
 use self::github::GitHub;
+use self::gitlab::Gitlab;
 use self::remote::{Remote, Repository};
 use self::token::Token;
 use self::wire::Wire;
@@ -50,6 +57,9 @@ use greenloop_config::plan::{PullRequestPlan, PullRequestProvider};
 use greenloop_evidence::Redactor;
 use greenloop_model::Fingerprint;
 use greenloop_ports::{PullRequestError, PullRequests};
+
+/// Bytes of a description that the marker takes, and what a comment says before the text.
+const MARKER_ROOM: usize = 512;
 
 /// The folder of the branches that runs leave.
 const OWN_BRANCHES: &str = "greenloop/";
@@ -88,16 +98,27 @@ pub fn base_branch(
         (!name.is_empty() && !name.starts_with("refs/")).then(|| name.to_owned())
     };
     plan.target_branch.as_deref().or(head).and_then(short).or_else(|| {
-        ["SYSTEM_PULLREQUEST_SOURCEBRANCH", "BUILD_SOURCEBRANCH", "GITHUB_HEAD_REF", "GITHUB_REF"]
-            .into_iter()
-            .find_map(|name| env(name).as_deref().and_then(short))
+        [
+            "SYSTEM_PULLREQUEST_SOURCEBRANCH",
+            "BUILD_SOURCEBRANCH",
+            "GITHUB_HEAD_REF",
+            "GITHUB_REF",
+            "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME",
+            "CI_COMMIT_BRANCH",
+        ]
+        .into_iter()
+        .find_map(|name| env(name).as_deref().and_then(short))
     })
 }
 
 /// The environment variables that hold the token: what gates and releases, whose code a model
 /// may have written, are not to inherit.
 pub fn token_variables(plan: &PullRequestPlan) -> Vec<String> {
-    let usual = [PullRequestProvider::AzureDevops, PullRequestProvider::Github];
+    let usual = [
+        PullRequestProvider::AzureDevops,
+        PullRequestProvider::Github,
+        PullRequestProvider::Gitlab,
+    ];
     let usual = usual.into_iter().flat_map(token::usual).map(str::to_owned);
     usual.chain(plan.token_env.clone()).collect()
 }
@@ -116,8 +137,8 @@ fn marked(body: &str, fingerprint: &Fingerprint) -> String {
 /// The comment on an open pull request when the same failure was repaired again.
 fn note(proposed: &greenloop_ports::Proposed) -> String {
     format!(
-        "The same failure was repaired again, on the branch `{}`. This pull request stays the one \
-         for it; the text of the new one would be:\n\n{}",
+        "The same failure was repaired again, on the branch `{}`. This pull request remains the \
+         one for it. The text for the new branch:\n\n{}",
         proposed.branch, proposed.body
     )
 }
@@ -138,6 +159,7 @@ pub fn connect(
     Ok(match repository {
         Repository::AzureDevops(place) => Arc::new(AzureRepos::new(place, wire)),
         Repository::Github(place) => Arc::new(GitHub::new(place, wire)),
+        Repository::Gitlab(place) => Arc::new(Gitlab::new(place, wire)),
     })
 }
 
@@ -174,12 +196,8 @@ mod tests {
     #[test]
     fn the_base_is_where_the_run_started() {
         let plan = |target: Option<&str>| PullRequestPlan {
-            provider: None,
             target_branch: target.map(Into::into),
-            remote: "origin".into(),
-            token_env: None,
-            api_url: None,
-            draft: false,
+            ..PullRequestPlan::default()
         };
         for (target, head, variables, expect) in [
             (Some("develop"), Some("main"), &[][..], Some("develop")),

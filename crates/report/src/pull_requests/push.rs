@@ -25,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 const LONGEST_OUTPUT: usize = 16 << 10;
 
 /// Variables that would point git elsewhere, or make it write down what it sends.
-const ENV_REMOVE: [&str; 13] = [
+pub(super) const ENV_REMOVE: [&str; 13] = [
     "GIT_DIR",
     "GIT_WORK_TREE",
     "GIT_INDEX_FILE",
@@ -88,15 +88,62 @@ impl Pusher {
         run_id: RunId,
         cancel: &CancellationToken,
     ) -> Result<(), PullRequestError> {
+        self.push_as(folder, &format!("refs/heads/{branch}"), branch, run_id, cancel).await
+    }
+
+    /// Pushes `commit` (a full id, or a ref of the repository) to `branch`, never by force.
+    ///
+    /// # Errors
+    /// As [`Self::push`]; [`PullRequestErrorKind::Rejected`] where the branch has moved.
+    pub async fn push_as(
+        &self,
+        folder: &Path,
+        commit: &str,
+        branch: &str,
+        run_id: RunId,
+        cancel: &CancellationToken,
+    ) -> Result<(), PullRequestError> {
+        let refspec = format!("{commit}:refs/heads/{branch}");
+        let push = ["push", "--porcelain", "--no-verify", "--no-follow-tags"];
         let mut delays = self.retry.build();
         loop {
             if let Some(status) = self.refused().await {
                 return Err(self.not_allowed(status));
             }
-            let (error, again) = match self.once(folder, branch, run_id, cancel).await {
-                Ok(()) => return Ok(()),
-                Err(failed) => failed,
-            };
+            let (error, again) =
+                match self.once(folder, &push, (&refspec, branch), run_id, cancel).await {
+                    Ok(()) => return Ok(()),
+                    Err(failed) => failed,
+                };
+            let Some(delay) = delays.next().filter(|_| again) else { return Err(error) };
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                () = cancel.cancelled() => return Err(cancelled()),
+            }
+        }
+    }
+
+    /// Fetches the tip of `branch` into `into`, a full ref of the repository that `folder` lies in.
+    ///
+    /// # Errors
+    /// [`PullRequestErrorKind::Unreachable`] when git cannot fetch it, and the others.
+    pub async fn fetch(
+        &self,
+        folder: &Path,
+        branch: &str,
+        into: &str,
+        run_id: RunId,
+        cancel: &CancellationToken,
+    ) -> Result<(), PullRequestError> {
+        let refspec = format!("+refs/heads/{branch}:{into}");
+        let fetch = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head"];
+        let mut delays = self.retry.build();
+        loop {
+            let (error, again) =
+                match self.once(folder, &fetch, (&refspec, branch), run_id, cancel).await {
+                    Ok(()) => return Ok(()),
+                    Err(failed) => failed,
+                };
             let Some(delay) = delays.next().filter(|_| again) else { return Err(error) };
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
@@ -137,6 +184,9 @@ impl Pusher {
             Some(PullRequestProvider::Github) => {
                 "contents: write, or the scope repo, and access to this repository"
             }
+            Some(PullRequestProvider::Gitlab) => {
+                "the scope write_repository and the role Developer"
+            }
             None => "the right to push",
         };
         PullRequestError {
@@ -149,22 +199,24 @@ impl Pusher {
         }
     }
 
-    /// One push. On failure whether it may pass if it is tried again.
+    /// One push or fetch. On failure whether it may pass if it is tried again.
     async fn once(
         &self,
         folder: &Path,
-        branch: &str,
+        command: &[&str],
+        (refspec, branch): (&str, &str),
         run_id: RunId,
         cancel: &CancellationToken,
     ) -> Result<(), (PullRequestError, bool)> {
         let url = self.remote.push_url().filter(|_| self.token.is_some());
         let url = url.map_or_else(|| self.remote.address.clone(), String::from);
-        let argv = ["git", "push", "--porcelain", "--no-verify", "--no-follow-tags"];
-        let mut argv: Vec<OsString> = argv.into_iter().map(Into::into).collect();
+        let verb = command.first().copied().unwrap_or("push");
+        let mut argv: Vec<OsString> = vec!["git".into()];
+        argv.extend(command.iter().map(Into::into));
         argv.push("--recurse-submodules=no".into());
         argv.push("--".into());
         argv.push(url.clone().into());
-        argv.push(format!("refs/heads/{branch}:refs/heads/{branch}").into());
+        argv.push(refspec.into());
         let command = Command {
             program: Program::Argv(argv),
             cwd: folder.to_owned(),
@@ -194,16 +246,18 @@ impl Pusher {
         let error = |kind, message| PullRequestError { kind, message, source: None };
         match (&outcome.exit, rejection) {
             (Exit::NotStarted(why), _) => {
-                let message = format!("git cannot push: {why}");
+                let message = format!("could not run git {verb}: {why}");
                 Err((error(PullRequestErrorKind::Git, message), false))
             }
             (_, Some(reason)) => {
                 let reason = self.said(reason.as_bytes());
-                let message = format!("the remote does not take {branch}: {reason}");
+                let message = format!("the remote rejected {branch}: {reason}");
                 Err((error(PullRequestErrorKind::Rejected, message), false))
             }
             (exit, None) => {
-                let message = format!("a push to {} failed ({exit}): {said}", self.remote.address);
+                let address = &self.remote.address;
+                let message =
+                    format!("git {verb} of {branch} at {address} failed ({exit}): {said}");
                 Err((error(PullRequestErrorKind::Unreachable, message), true))
             }
         }

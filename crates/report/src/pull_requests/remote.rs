@@ -23,6 +23,7 @@ pub(super) struct Remote {
 pub(super) enum Repository {
     AzureDevops(AzurePlace),
     Github(GithubPlace),
+    Gitlab(GitlabPlace),
 }
 
 /// A repository at Azure Repos.
@@ -47,11 +48,33 @@ pub(super) struct GithubPlace {
     pub(super) name: String,
 }
 
+/// A project at GitLab.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct GitlabPlace {
+    /// Base URL of the API, without a trailing slash.
+    pub(super) api: String,
+    /// Its id, or its path ready for a URL: `acme%2Ffleet`.
+    pub(super) project: String,
+}
+
+impl GitlabPlace {
+    /// A resource of the project.
+    pub(super) fn url(&self, tail: &str) -> Result<Url, PullRequestError> {
+        let text = format!("{}/projects/{}/{tail}", self.api, self.project);
+        Url::parse(&text).map_err(|source| PullRequestError {
+            kind: PullRequestErrorKind::UnknownRepository,
+            message: format!("{} is not the URL of GitLab's API", self.api),
+            source: Some(source.into()),
+        })
+    }
+}
+
 impl Repository {
     pub(super) fn provider(&self) -> PullRequestProvider {
         match self {
             Self::AzureDevops(_) => PullRequestProvider::AzureDevops,
             Self::Github(_) => PullRequestProvider::Github,
+            Self::Gitlab(_) => PullRequestProvider::Gitlab,
         }
     }
 }
@@ -100,7 +123,10 @@ impl Remote {
                 format!("https://dev.azure.com/{organization}/{project}/_git/{name}")
             }
             (Service::Github, [owner, name]) => format!("https://github.com/{owner}/{name}"),
-            (Service::Azure | Service::Github, _) => return None,
+            (Service::Gitlab, [_, _, ..]) => {
+                format!("https://gitlab.com/{}", self.path.join("/"))
+            }
+            (Service::Azure | Service::Github | Service::Gitlab, _) => return None,
         };
         Url::parse(&text).ok()
     }
@@ -112,8 +138,11 @@ impl Remote {
         {
             return Some(Service::Azure);
         }
-        matches!(host, "github.com" | "www.github.com" | "ssh.github.com")
-            .then_some(Service::Github)
+        match host {
+            "github.com" | "www.github.com" | "ssh.github.com" => Some(Service::Github),
+            "gitlab.com" | "www.gitlab.com" | "altssh.gitlab.com" => Some(Service::Gitlab),
+            _ => None,
+        }
     }
 
     /// Who keeps the repository: what the configuration says, else what the address does.
@@ -124,11 +153,15 @@ impl Remote {
         match self.service() {
             Some(Service::Azure) => return Some(PullRequestProvider::AzureDevops),
             Some(Service::Github) => return Some(PullRequestProvider::Github),
+            Some(Service::Gitlab) => return Some(PullRequestProvider::Gitlab),
             None => {}
         }
         let host = self.host.as_deref()?;
         if self.path.iter().any(|segment| segment == "_git") {
             return Some(PullRequestProvider::AzureDevops);
+        }
+        if host.starts_with("gitlab.") {
+            return Some(PullRequestProvider::Gitlab);
         }
         (host.starts_with("github.") || host.ends_with(".ghe.com"))
             .then_some(PullRequestProvider::Github)
@@ -149,12 +182,16 @@ impl Remote {
             Some(PullRequestProvider::AzureDevops) => self
                 .azure(plan, env)
                 .map(Repository::AzureDevops)
-                .ok_or_else(|| unknown("names no organisation, project and repository")),
+                .ok_or_else(|| unknown("does not contain organisation, project and repository")),
             Some(PullRequestProvider::Github) => self
                 .github(plan)
                 .map(Repository::Github)
-                .ok_or_else(|| unknown("names no owner and repository")),
-            None => Err(unknown("does not say who keeps it: set pull_request.provider")),
+                .ok_or_else(|| unknown("does not contain owner and repository")),
+            Some(PullRequestProvider::Gitlab) => self
+                .gitlab(plan, env)
+                .map(Repository::Gitlab)
+                .ok_or_else(|| unknown("does not contain group and project")),
+            None => Err(unknown("does not identify its host: set pull_request.provider")),
         }
     }
 
@@ -217,6 +254,31 @@ impl Remote {
         place(collection, project, name)
     }
 
+    /// A job knows its server better than an address: an instance may live below a path.
+    fn gitlab(
+        &self,
+        plan: &PullRequestPlan,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Option<GitlabPlace> {
+        if let Some(place) = gitlab_by_pipeline(env).filter(|_| plan.api_url.is_none()) {
+            return Some(place);
+        }
+        let [_, .., name] = self.path.as_slice() else { return None };
+        let mut path = self.path.clone();
+        *path.last_mut()? = name.strip_suffix(".git").unwrap_or(name).to_owned();
+        let api = match (&plan.api_url, &self.web, self.host.as_deref()) {
+            (Some(api), _, _) => api.trim_end_matches('/').to_owned(),
+            (None, Some(web), Some(host)) => {
+                let port = web.port().map_or(String::new(), |port| format!(":{port}"));
+                format!("{}://{host}{port}/api/v4", web.scheme())
+            }
+            (None, None, Some("altssh.gitlab.com")) => "https://gitlab.com/api/v4".to_owned(),
+            (None, None, Some(host)) => format!("https://{host}/api/v4"),
+            (None, _, None) => return None,
+        };
+        Some(GitlabPlace { api, project: path.join("%2F") })
+    }
+
     fn github(&self, plan: &PullRequestPlan) -> Option<GithubPlace> {
         let [.., owner, name] = self.path.as_slice() else { return None };
         let name = name.strip_suffix(".git").unwrap_or(name).to_owned();
@@ -237,6 +299,12 @@ impl Remote {
 }
 
 /// What the pipeline says of the repository it has checked out.
+fn gitlab_by_pipeline(env: &dyn Fn(&str) -> Option<String>) -> Option<GitlabPlace> {
+    let api = env("CI_API_V4_URL")?.trim_end_matches('/').to_owned();
+    Some(GitlabPlace { api, project: env("CI_PROJECT_ID")? })
+}
+
+/// What the pipeline says of the repository it has checked out.
 fn azure_by_pipeline(env: &dyn Fn(&str) -> Option<String>) -> Option<AzurePlace> {
     if env("BUILD_REPOSITORY_PROVIDER").is_some_and(|provider| provider != "TfsGit") {
         return None;
@@ -253,6 +321,7 @@ fn azure_by_pipeline(env: &dyn Fn(&str) -> Option<String>) -> Option<AzurePlace>
 enum Service {
     Azure,
     Github,
+    Gitlab,
 }
 
 #[cfg(test)]
@@ -260,14 +329,38 @@ mod tests {
     use super::*;
 
     fn plan() -> PullRequestPlan {
-        PullRequestPlan {
-            provider: None,
-            target_branch: None,
-            remote: "origin".into(),
-            token_env: None,
-            api_url: None,
-            draft: false,
+        PullRequestPlan::default()
+    }
+
+    #[test]
+    fn gitlab_in_all_its_addresses() {
+        for (address, api, project) in [
+            ("https://gitlab.com/acme/fleet.git", "https://gitlab.com/api/v4", "acme%2Ffleet"),
+            (
+                "git@gitlab.com:acme/sub/fleet.git",
+                "https://gitlab.com/api/v4",
+                "acme%2Fsub%2Ffleet",
+            ),
+            (
+                "http://gitlab.corp:8080/acme/fleet",
+                "http://gitlab.corp:8080/api/v4",
+                "acme%2Ffleet",
+            ),
+        ] {
+            let found = Remote::parse(address).repository(&plan(), &|_| None).unwrap();
+            let expect = GitlabPlace { api: api.into(), project: project.into() };
+            assert_eq!(found, Repository::Gitlab(expect), "{address}");
         }
+        // Below a path, only a job knows.
+        let job = |name: &str| match name {
+            "CI_API_V4_URL" => Some("https://corp/gitlab/api/v4".to_owned()),
+            "CI_PROJECT_ID" => Some("17".to_owned()),
+            _ => None,
+        };
+        let plan = PullRequestPlan { provider: Some(PullRequestProvider::Gitlab), ..plan() };
+        let found = Remote::parse("https://corp/gitlab/acme/fleet").repository(&plan, &job);
+        let expect = GitlabPlace { api: "https://corp/gitlab/api/v4".into(), project: "17".into() };
+        assert_eq!(found.unwrap(), Repository::Gitlab(expect));
     }
 
     #[test]

@@ -26,14 +26,14 @@ fn plan(provider: PullRequestProvider, api_url: Option<String>) -> PullRequestPl
         remote: "origin".into(),
         token_env: None,
         api_url,
-        draft: false,
+        ..PullRequestPlan::default()
     }
 }
 
 const TOKEN: &str = "token-0123456789";
 
 fn env(name: &str) -> Option<String> {
-    matches!(name, "SYSTEM_ACCESSTOKEN" | "GITHUB_TOKEN").then(|| TOKEN.to_owned())
+    matches!(name, "SYSTEM_ACCESSTOKEN" | "GITHUB_TOKEN" | "GITLAB_TOKEN").then(|| TOKEN.to_owned())
 }
 
 fn proposed(branch: &str, failure: u8) -> Proposed {
@@ -238,6 +238,71 @@ impl Respond for Hub {
 }
 
 /// A provider that is running, and a client of it that does not wait long.
+struct Lab(Shared);
+
+impl Respond for Lab {
+    fn respond(&self, request: &Request) -> ResponseTemplate {
+        let mut state = self.0.lock().unwrap();
+        let method = request.method.as_str();
+        state.seen.push(format!("{method} {}", request.url.path()));
+        if request.headers.get("authorization").map(|v| v.to_str().unwrap())
+            != Some(&format!("Bearer {TOKEN}"))
+        {
+            return ResponseTemplate::new(401)
+                .set_body_json(json!({"message": "401 Unauthorized"}));
+        }
+        if let Some(kind) = state.troubled(method, false) {
+            return kind;
+        }
+        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let root = "/api/v4/projects/acme%2Ffleet/";
+        let path = request.url.path().strip_prefix(root).expect("the project's API").to_owned();
+        let query = query(request);
+        let segments: Vec<&str> = path.split('/').collect();
+        let answer = match (method, segments.as_slice()) {
+            ("GET", ["merge_requests"]) => {
+                assert_eq!(query["state"], "opened");
+                let fits = |it: &&Value| it["target_branch"] == query["target_branch"].as_str();
+                let found = state.pulls.iter().filter(fits).cloned().collect();
+                let number = |key: &str| query[key].parse::<usize>().unwrap();
+                let size = number("per_page");
+                (200, Value::from(page(found, (number("page") - 1) * size, size)))
+            }
+            ("POST", ["merge_requests"]) => {
+                let there = state.pulls.iter().any(|pull| {
+                    ["source_branch", "target_branch"].iter().all(|key| pull[key] == body[key])
+                });
+                if there {
+                    return ResponseTemplate::new(409).set_body_json(json!({
+                        "message": ["Another open merge request already exists for this source branch: !1"],
+                    }));
+                }
+                let number = state.pulls.len() as u64 + 1;
+                let labels = body["labels"].as_str().unwrap().split(',').map(str::to_owned);
+                state.labels.insert(number, labels.collect());
+                let mut pull = body;
+                pull["iid"] = number.into();
+                pull["web_url"] =
+                    format!("https://gitlab.corp/acme/fleet/-/merge_requests/{number}").into();
+                pull["draft"] = pull["title"].as_str().unwrap().starts_with("Draft: ").into();
+                pull["source_project_id"] = 3.into();
+                pull["target_project_id"] = 3.into();
+                state.pulls.push(pull.clone());
+                (201, pull)
+            }
+            ("POST", ["merge_requests", number, "notes"]) => {
+                state.comments.push((number.parse().unwrap(), body["body"].clone()));
+                (201, json!({"id": 1}))
+            }
+            other => panic!("no such resource: {other:?}"),
+        };
+        match state.troubled(method, true) {
+            Some(kind) => kind,
+            None => ResponseTemplate::new(answer.0).set_body_json(answer.1),
+        }
+    }
+}
+
 struct Running {
     _server: MockServer,
     state: Shared,
@@ -252,6 +317,7 @@ async fn start(provider: PullRequestProvider, token: &str) -> Running {
             Mock::given(any()).respond_with(Azure(Arc::clone(&state)))
         }
         PullRequestProvider::Github => Mock::given(any()).respond_with(Hub(Arc::clone(&state))),
+        PullRequestProvider::Gitlab => Mock::given(any()).respond_with(Lab(Arc::clone(&state))),
     };
     mock.mount(&server).await;
     let (address, api) = match provider {
@@ -261,10 +327,14 @@ async fn start(provider: PullRequestProvider, token: &str) -> Running {
         PullRequestProvider::Github => {
             ("git@github.corp:acme/fleet.git".to_owned(), Some(format!("{}/api/v3/", server.uri())))
         }
+        PullRequestProvider::Gitlab => {
+            ("git@gitlab.corp:acme/fleet.git".to_owned(), Some(format!("{}/api/v4/", server.uri())))
+        }
     };
     let plan = plan(provider, api);
     let env = |name: &str| {
-        matches!(name, "SYSTEM_ACCESSTOKEN" | "GITHUB_TOKEN").then(|| token.to_owned())
+        matches!(name, "SYSTEM_ACCESSTOKEN" | "GITHUB_TOKEN" | "GITLAB_TOKEN")
+            .then(|| token.to_owned())
     };
     let repository = Remote::parse(&address).repository(&plan, &env).unwrap();
     let token = Token::find(&plan, provider, &env).unwrap();
@@ -273,12 +343,13 @@ async fn start(provider: PullRequestProvider, token: &str) -> Running {
     let client: Box<dyn PullRequests> = match repository {
         Repository::AzureDevops(place) => Box::new(AzureRepos::new(place, wire)),
         Repository::Github(place) => Box::new(GitHub::new(place, wire)),
+        Repository::Gitlab(place) => Box::new(Gitlab::new(place, wire)),
     };
     Running { _server: server, state, client }
 }
 
-const BOTH: [PullRequestProvider; 2] =
-    [PullRequestProvider::AzureDevops, PullRequestProvider::Github];
+const ALL: [PullRequestProvider; 3] =
+    [PullRequestProvider::AzureDevops, PullRequestProvider::Github, PullRequestProvider::Gitlab];
 
 fn text(state: &Shared, at: usize) -> String {
     let state = state.lock().unwrap();
@@ -288,7 +359,7 @@ fn text(state: &Shared, at: usize) -> String {
 
 #[tokio::test]
 async fn one_pull_request_stays_open_for_one_failure() {
-    for provider in BOTH {
+    for provider in ALL {
         let running = start(provider, TOKEN).await;
         let first = running.client.open(&proposed("greenloop/1", 1)).await.unwrap();
         assert_eq!((first.number, first.reused), (1, false), "{provider:?}");
@@ -320,6 +391,19 @@ async fn one_pull_request_stays_open_for_one_failure() {
         assert_eq!((other.number, other.reused), (2, false), "{provider:?}");
         let elsewhere = Proposed { base: "develop".into(), ..proposed("greenloop/4", 1) };
         assert!(!running.client.open(&elsewhere).await.unwrap().reused, "{provider:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_reached_the_description_is_not_sent() {
+    let _guard = Redactor::new(["Pull-Exit-7-x".to_owned()]).guard_exits();
+    for provider in ALL {
+        let running = start(provider, TOKEN).await;
+        let mut proposed = proposed("greenloop/1", 1);
+        proposed.body = "the key is Pull-Exit-7-x, it says".into();
+        running.client.open(&proposed).await.unwrap();
+        let said = text(&running.state, 0);
+        assert!(said.contains("the key is *************, it says"), "{said}");
     }
 }
 
@@ -357,7 +441,7 @@ async fn a_marker_in_somebody_elses_pull_request_counts_for_nothing() {
 
 #[tokio::test]
 async fn the_open_one_is_found_beyond_the_first_page() {
-    for provider in BOTH {
+    for provider in ALL {
         let running = start(provider, TOKEN).await;
         running.client.open(&proposed("greenloop/1", 1)).await.unwrap();
         {
@@ -374,6 +458,7 @@ async fn the_open_one_is_found_beyond_the_first_page() {
                     other["sourceRefName"] = "refs/heads/x".into();
                 }
                 PullRequestProvider::Github => other["head"]["ref"] = "x".into(),
+                PullRequestProvider::Gitlab => other["source_branch"] = "x".into(),
             }
             state.pulls = vec![other; 150];
             state.pulls.push(own);
@@ -385,7 +470,7 @@ async fn the_open_one_is_found_beyond_the_first_page() {
 
 #[tokio::test]
 async fn trouble_that_passes_is_waited_out_and_a_lost_answer_makes_no_second_one() {
-    for provider in BOTH {
+    for provider in ALL {
         for kind in [
             vec![("GET", 503, false), ("GET", 429, false)],
             vec![("POST", 503, false), ("POST", 429, false)],
@@ -410,17 +495,18 @@ async fn trouble_that_passes_is_waited_out_and_a_lost_answer_makes_no_second_one
 
 #[tokio::test]
 async fn refusals_name_the_missing_permission_and_no_secret() {
-    for provider in BOTH {
+    for provider in ALL {
         let right = match provider {
             PullRequestProvider::AzureDevops => "Contribute to pull requests",
             PullRequestProvider::Github => "pull-requests: write",
+            PullRequestProvider::Gitlab => "the scope api",
         };
         for (status, kind, says) in [
             (403, PullRequestErrorKind::Auth, right),
             (401, PullRequestErrorKind::Auth, right),
             (404, PullRequestErrorKind::Auth, right),
             (203, PullRequestErrorKind::Auth, right),
-            (400, PullRequestErrorKind::Rejected, "a new pull request: HTTP 400"),
+            (400, PullRequestErrorKind::Rejected, " request: HTTP 400"),
         ] {
             let running = start(provider, TOKEN).await;
             running.state.lock().unwrap().kind = vec![("POST", status, false)];
@@ -713,7 +799,7 @@ async fn what_the_remote_does_not_take_is_told_and_not_forced() {
     git(&clones.work(), &["branch", "-f", "greenloop/1", "HEAD"]);
     let error = clones.push(&address, &plan).await.unwrap_err();
     assert_eq!(error.kind, PullRequestErrorKind::Rejected, "{error}");
-    assert!(error.message.contains("does not take greenloop/1"), "{error}");
+    assert!(error.message.contains("rejected greenloop/1"), "{error}");
     assert_eq!(clones.pushed("refs/heads/greenloop/1"), Some(theirs));
 
     let gone = format!("file://{}/nowhere", clones.folder.path().display());

@@ -28,6 +28,7 @@ pub(super) fn usual(provider: PullRequestProvider) -> [&'static str; 2] {
     match provider {
         PullRequestProvider::AzureDevops => ["SYSTEM_ACCESSTOKEN", "AZURE_DEVOPS_EXT_PAT"],
         PullRequestProvider::Github => ["GITHUB_TOKEN", "GH_TOKEN"],
+        PullRequestProvider::Gitlab => ["GITLAB_TOKEN", "GL_TOKEN"],
     }
 }
 
@@ -56,6 +57,9 @@ impl Token {
                     " (in a pipeline: env: SYSTEM_ACCESSTOKEN: $(System.AccessToken))"
                 }
                 PullRequestProvider::Github => "",
+                PullRequestProvider::Gitlab => {
+                    " (a project access token: CI_JOB_TOKEN may not comment)"
+                }
             };
             return Err(PullRequestError {
                 kind: PullRequestErrorKind::NoToken,
@@ -67,7 +71,11 @@ impl Token {
         if token.secret().chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err(PullRequestError {
                 kind: PullRequestErrorKind::NoToken,
-                message: format!("the token in {} has characters no token has", token.variable),
+                message: format!(
+                    "the token in {} contains characters that are not allowed in a \
+                    token",
+                    token.variable
+                ),
                 source: None,
             });
         }
@@ -89,7 +97,9 @@ impl Token {
     /// `Authorization` for the REST API.
     pub(super) fn for_api(&self) -> Result<HeaderValue, http::header::InvalidHeaderValue> {
         let text = match self.provider {
-            PullRequestProvider::Github => format!("Bearer {}", self.secret()),
+            PullRequestProvider::Github | PullRequestProvider::Gitlab => {
+                format!("Bearer {}", self.secret())
+            }
             PullRequestProvider::AzureDevops => self.azure(),
         };
         let mut value = HeaderValue::try_from(text)?;
@@ -101,6 +111,7 @@ impl Token {
     pub(super) fn for_git(&self) -> String {
         match self.provider {
             PullRequestProvider::Github => basic("x-access-token", self.secret()),
+            PullRequestProvider::Gitlab => basic("oauth2", self.secret()),
             PullRequestProvider::AzureDevops => self.azure(),
         }
     }
@@ -127,14 +138,8 @@ mod tests {
         token_env: Option<&str>,
         variables: &[(&str, &str)],
     ) -> Result<Token, PullRequestError> {
-        let plan = PullRequestPlan {
-            provider: None,
-            target_branch: None,
-            remote: "origin".into(),
-            token_env: token_env.map(Into::into),
-            api_url: None,
-            draft: false,
-        };
+        let plan =
+            PullRequestPlan { token_env: token_env.map(Into::into), ..PullRequestPlan::default() };
         Token::find(&plan, provider, &|name| {
             variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
         })

@@ -9,6 +9,7 @@ use url::Url;
 
 use super::token::Token;
 use greenloop_evidence::Redactor;
+use greenloop_http::checked;
 use greenloop_http::retry::{BackoffBuilder as _, ExponentialBuilder, backoff, delay};
 use greenloop_ports::{PullRequestError, PullRequestErrorKind};
 
@@ -64,6 +65,11 @@ pub(super) struct WireError {
 impl WireError {
     fn new(kind: CallErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), wait: None, source: None }
+    }
+
+    /// What was not even sent, or could not be looked up.
+    pub(super) fn rejected(message: &str) -> Self {
+        Self::new(CallErrorKind::Rejected, message)
     }
 
     /// For the caller: what was tried, and which permission it takes.
@@ -127,8 +133,13 @@ impl Wire {
             message: message.to_owned(),
             source: Some(source),
         };
-        let authorization =
-            token.for_api().map_err(|e| failed("the token cannot be sent", e.into()))?;
+        let authorization = token.for_api().map_err(|e| {
+            failed(
+                "the token contains characters that a header \
+                cannot contain",
+                e.into(),
+            )
+        })?;
         let headers = HeaderMap::from_iter([
             (AUTHORIZATION, authorization),
             // GitHub turns callers without a name away.
@@ -144,7 +155,7 @@ impl Wire {
             .timeout(TIMEOUT)
             .connect_timeout(Duration::from_secs(15))
             .build()
-            .map_err(|e| failed("no HTTP client", e.into()))?;
+            .map_err(|e| failed("could not create an HTTP client", e.into()))?;
         Ok(Self {
             http,
             headers,
@@ -220,10 +231,11 @@ impl Wire {
         let mut request =
             self.http.request(call.method.clone(), call.url.clone()).headers(self.headers.clone());
         if let Some(body) = &call.body {
-            request = request.json(body);
+            let body = checked("the code host", body.to_string().as_bytes()).into_owned();
+            request = request.header(CONTENT_TYPE, "application/json").body(body);
         }
         let broken = |source: reqwest::Error| {
-            let what = if source.is_timeout() { "no answer in time" } else { "no connection" };
+            let what = if source.is_timeout() { "the request timed out" } else { "no connection" };
             let host = call.url.host_str().unwrap_or("the server");
             let mut error = WireError::new(CallErrorKind::Broken, format!("{what} from {host}"));
             error.source = Some(source.without_url());
@@ -247,7 +259,11 @@ impl Wire {
                 .is_some_and(|kind| kind.starts_with("text/html"));
             return json.map_err(|_not_json| match html {
                 // Azure DevOps shows a page to sign in at.
-                true => WireError::new(CallErrorKind::Auth, "the server wants somebody to sign in"),
+                true => WireError::new(
+                    CallErrorKind::Auth,
+                    "the server requires an interactive \
+                    login",
+                ),
                 false => WireError::new(CallErrorKind::Foreign, "the answer is not JSON"),
             });
         }

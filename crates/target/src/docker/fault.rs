@@ -6,6 +6,7 @@ use bollard::query_parameters::InspectContainerOptions;
 use super::containers::{ContainerState, Containers, HealthTry};
 use super::record::{ContainerRecord, ReleaseRecord};
 use crate::proxy::probe::{Probe, health_path};
+use crate::service_evidence::add_service_log;
 use crate::supervisor::control::ControlError;
 use crate::supervisor::protocol::RequestError;
 use greenloop_evidence::{ExtractLimits, Redactor, extract};
@@ -84,37 +85,41 @@ impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::NoImage => {
-                write!(f, "the docker target runs an image, and no `build` says how to make one")
+                write!(f, "the docker target needs an image, but the configuration has no `build`")
             }
-            Self::NoLogin { registry, .. } => write!(f, "cannot log in to {registry}"),
+            Self::NoLogin { registry, .. } => write!(f, "could not log in to {registry}"),
             Self::NotPulled { image, error } if error.kind == EngineErrorKind::Refused(404) => {
                 write!(f, "the registry does not have {image}")
             }
             Self::NotPulled { image, .. } => write!(f, "the engine could not pull {image}"),
-            Self::NotCreated(_) => write!(f, "the engine does not take the container"),
+            Self::NotCreated(_) => write!(f, "the engine rejected the container"),
             Self::NotStarted { reason } => {
                 write!(f, "the new release could not be started: {reason}")
             }
             Self::Exited { exit, out_of_memory: true } => {
-                write!(f, "the new release used more memory than it may: {exit}")
+                write!(f, "the new release exceeded its memory limit: {exit}")
             }
             Self::Exited { exit, out_of_memory: false } => {
-                write!(f, "the new release ended before it was healthy: {exit}")
+                write!(f, "the new release exited before it became healthy: {exit}")
             }
-            Self::Removed => write!(f, "the new release's container was removed by somebody else"),
+            Self::Removed => write!(
+                f,
+                "the container of the new release was removed by another \
+                process"
+            ),
             Self::HealthCheckFailed { tries } => {
                 let last = tries.last().map_or("", |one| one.said.trim());
                 let failed = times(u32::try_from(tries.len()).unwrap_or(u32::MAX));
                 write!(f, "the image's own health check failed {failed}: {last}")
             }
             Self::Unhealthy { last, waited } => {
-                let last = last.as_ref().map_or("it was never asked", |probe| &probe.complaint);
+                let last = last.as_ref().map_or("there was no answer", |probe| &probe.complaint);
                 let waited = waited.as_secs_f64();
-                write!(f, "the new release never became healthy within {waited}s: {last}")
+                write!(f, "the new release did not become healthy within {waited}s: {last}")
             }
             Self::Engine(error) => write!(f, "{error}; {}", error.kind.advice()),
             Self::Request(error) => write!(f, "{error}"),
-            Self::Control(_) => write!(f, "the supervisor of the docker target cannot be used"),
+            Self::Control(_) => write!(f, "the supervisor of the docker target failed"),
             Self::Cancelled => write!(f, "cancelled; nothing was switched"),
         }
     }
@@ -237,7 +242,7 @@ async fn foreign(containers: &Containers, record: &ReleaseRecord, id: &str) -> O
     let image_for = format!("{}/{}", image.os?, image.architecture?);
     (image_for != engine).then(|| {
         format!(
-            "the image {} is made for {image_for}, the engine's machine is {engine}",
+            "the image {} is for {image_for}, but the engine runs on {engine}",
             record.detail.image.short()
         )
     })
@@ -276,8 +281,8 @@ pub(super) fn error(
             if probe.status.is_none() {
                 let port = record.map_or(0, |record| record.detail.launch.port);
                 evidence.notes.push(format!(
-                    "inside its container the service must listen on all interfaces (0.0.0.0), \
-                     at the port in PORT, {port}"
+                    "inside its container, the service must listen on all interfaces (0.0.0.0) on \
+                     the port in PORT ({port})"
                 ));
             }
             evidence.remedy = health_path(probe);
@@ -295,6 +300,7 @@ pub(super) fn error(
                 evidence.notes.push(format!("health check, exit status {}: {said}", one.exit));
             }
         }
+        Fault::Request(error) => evidence.remedy = error.remedy(),
         Fault::NoImage
         | Fault::NoLogin { .. }
         | Fault::NotPulled { .. }
@@ -304,7 +310,6 @@ pub(super) fn error(
         | Fault::Removed
         | Fault::Unhealthy { last: None, .. }
         | Fault::Engine(_)
-        | Fault::Request(_)
         | Fault::Control(_)
         | Fault::Cancelled => {}
     }
@@ -320,7 +325,7 @@ pub(super) fn error(
             }
         }
         Some(Err(error)) => {
-            evidence.notes.push(clean(&format!("the container's log cannot be read: {error}")));
+            evidence.notes.push(clean(&format!("could not read the container's log: {error}")));
         }
         None => {}
     }
@@ -339,16 +344,11 @@ pub(super) fn error(
 /// What matters in the container's log; its class, where it tells one.
 fn add_log(evidence: &mut Evidence, said: &[u8], redactor: &Redactor) -> FailureClass {
     if said.is_empty() {
-        evidence.notes.push("the service wrote nothing".to_owned());
+        evidence.notes.push("the service wrote no output".to_owned());
         return FailureClass::Unknown;
     }
     let whole = redactor.tail(said, said.len());
-    let extraction = extract(whole.as_bytes(), ExtractLimits::default(), redactor);
-    evidence.excerpts = extraction.excerpts;
-    evidence.log_lines = extraction.lines;
-    evidence.failing_tests = extraction.failing_tests;
-    evidence.service_log = Some(redactor.tail(said, LOG_SHOWN));
-    extraction.class
+    add_service_log(evidence, &whole, LOG_SHOWN, redactor)
 }
 
 /// What a container that is not up means.

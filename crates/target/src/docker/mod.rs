@@ -50,6 +50,7 @@
 //!   accepted by the engine's own forwarder and lost.
 //! - When `docker_host` is changed, containers on the engine of before are left to it.
 
+mod command;
 mod containers;
 mod fault;
 mod labels;
@@ -65,5 +66,6 @@ mod tests;
 mod workload;
 
 pub use crate::supervisor::supervise::SuperviseError;
+pub use command::CommandContainers;
 pub use supervise::supervise;
 pub use target::{DockerSettings, DockerTarget, shut_down};

@@ -79,7 +79,7 @@ impl Sweep {
             let mut all = true;
             for chore in chores {
                 if let Err(error) = chore.done(&containers).await {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "left for later");
+                    tracing::warn!(error = &error as &dyn std::error::Error, "postponed");
                     all = false;
                 }
             }

@@ -30,7 +30,8 @@ use greenloop_model::{
     RunId, Stage, TargetKind, times,
 };
 use greenloop_ports::{
-    Deployed, Earlier, Restored, RolloutRequest, Target, TargetError, TargetErrorKind, TargetStatus,
+    Deployed, Earlier, Restored, RolloutRequest, Stopped, Target, TargetError, TargetErrorKind,
+    TargetStatus,
 };
 
 /// How long an earlier release may take to become healthy.
@@ -112,7 +113,7 @@ impl DockerTarget {
 
     fn containers(&self) -> Result<Containers, TargetError> {
         let mark = mark_of(&self.deployer.folder).map_err(|source| {
-            let message = format!("cannot use the folder {}", self.deployer.folder.display());
+            let message = format!("could not use the folder {}", self.deployer.folder.display());
             target_error(message, Some(Box::new(source)))
         })?;
         let (engine, environment) = (self.engine.clone(), self.environment.clone());
@@ -151,7 +152,7 @@ impl DockerTarget {
             .await
             .map_err(|error| Fault::NotPulled { image: image.to_string(), error })?;
         let detail = match pulled {
-            Pulled::Before => format!("the engine has {} already", image.short()),
+            Pulled::Before => format!("the engine already has {}", image.short()),
             Pulled::Now { bytes } => {
                 format!("{} ({:.1} MiB)", image.short(), bytes_in_mib(bytes))
             }
@@ -254,7 +255,7 @@ impl DockerTarget {
             bare(Fault::Request(RequestError::Supervisor { message }))
         })?;
         let client = probe::client().map_err(|error| {
-            let message = format!("cannot make health checks: {error}");
+            let message = format!("could not run health checks: {error}");
             bare(Fault::Request(RequestError::Supervisor { message }))
         })?;
         let start =
@@ -262,7 +263,7 @@ impl DockerTarget {
         let started = Instant::now();
         let container = start.start().await?;
         let short: String = container.id.chars().take(12).collect();
-        step(events, "start", format!("container {short} at port {}", container.port), started);
+        step(events, "start", format!("container {short} on port {}", container.port), started);
         let started = Instant::now();
         let judged = start.healthy(container).await;
         let (ok, detail) = match &judged {
@@ -296,17 +297,17 @@ impl DockerTarget {
         let serving = match &looked {
             Ok(Some(condition)) if condition.up => Condition::Serves,
             Ok(Some(_)) => Condition::Down(format!("its container {short} is stopped")),
-            Ok(None) => Condition::Down(format!("its container {short} is gone")),
+            Ok(None) => Condition::Down(format!("its container {short} no longer exists")),
             Err(error) => Condition::Unknown(error.to_string()),
         };
         let condition = match looked {
             Ok(Some(condition)) => {
                 let up = if condition.up { "" } else { ", stopped" };
-                notes.push(format!("container {short} at port {}{up}", container.port));
+                notes.push(format!("container {short} on port {}{up}", container.port));
                 Some(condition)
             }
             Ok(None) => {
-                notes.push(format!("its container {short} is gone"));
+                notes.push(format!("its container {short} no longer exists"));
                 None
             }
             Err(error) => {
@@ -320,7 +321,7 @@ impl DockerTarget {
         let last = match (&record.detail.last_exit, condition) {
             (Some(last), _) => Some(last.clone()),
             (None, Some(condition)) if !condition.up => condition.exit.map(|exit| exit.to_string()),
-            (None, _) if out_of_memory => Some("it used more memory than it may".to_owned()),
+            (None, _) if out_of_memory => Some("it exceeded its memory limit".to_owned()),
             (None, _) => None,
         };
         let last = last.map(|last| format!(", last exit: {last}")).unwrap_or_default();
@@ -472,7 +473,7 @@ impl Target for DockerTarget {
         let no_release =
             |message: String| self.error(Fault::Request(RequestError::NoRelease { message }), None);
         if self.state().await?.is_none() {
-            return Err(no_release("nothing was ever deployed here".to_owned()));
+            return Err(no_release("nothing has been deployed here".to_owned()));
         }
         let release = match earlier {
             Earlier::LastVerified => None,
@@ -501,6 +502,10 @@ impl Target for DockerTarget {
         }
     }
 
+    async fn stop(&self) -> Result<Stopped, TargetError> {
+        self.deployer.stop(SHUTDOWN).await
+    }
+
     async fn status(&self) -> Result<TargetStatus, TargetError> {
         let Some(mut state) = self.state().await? else { return Ok(TargetStatus::default()) };
         let mut notes = Vec::new();
@@ -509,7 +514,7 @@ impl Target for DockerTarget {
             supervisor = self.deployer.revive(&mut notes).await?;
             state = self.state().await?.unwrap_or(state);
         } else {
-            notes.push("nothing is serving".to_owned());
+            notes.push(state.stopped_note().unwrap_or_else(|| "nothing is serving".to_owned()));
         }
         let serving = state.active().and_then(|active| state.get(active));
         let mut condition = Condition::default();
@@ -540,7 +545,7 @@ impl Target for DockerTarget {
             && serving.is_none_or(|record| record.state != ReleaseState::Live)
             && !self.deployer.url.ends_with(address.rsplit(':').next().unwrap_or_default())
         {
-            notes.push(format!("the front listens at {address}, not at {}", self.deployer.url));
+            notes.push(format!("the proxy listens on {address}, not on {}", self.deployer.url));
         }
         let mut releases: Vec<Release> =
             state.releases().iter().map(ReleaseRecord::release).collect();

@@ -102,7 +102,11 @@ impl Workload for DockerWorkload {
         match self.containers.list().await {
             Ok(found) => rebuilt(&found, &self.containers.host()),
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "no containers seen");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "could not list \
+                    containers"
+                );
                 State::default()
             }
         }
@@ -310,7 +314,7 @@ impl Supervisor<DockerWorkload> {
         let asked =
             |p: &&Pending<_>| p.connection == Some(asker.connection) && p.release == release;
         let Some(pending) = self.pending.as_ref().filter(asked) else {
-            let message = format!("nobody waits for release {}", release.short());
+            let message = format!("no rollout is waiting for release {}", release.short());
             return Ok(RequestError::no_release(message).into());
         };
         let failed = pending.startup.failed;
@@ -353,7 +357,7 @@ impl Supervisor<DockerWorkload> {
                     backend.connections.hold(true);
                 }
                 let told = if self.workload.out_of_memory.remove(&release) {
-                    format!("{exit}, for using more memory than it may")
+                    format!("{exit}, because it exceeded its memory limit")
                 } else {
                     exit.to_string()
                 };

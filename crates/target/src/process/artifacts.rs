@@ -26,10 +26,10 @@ pub(super) struct ArtifactError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ArtifactProblem {
     /// Nothing there: the gates have not built it, or it is misspelt.
-    #[error("there is no such file or folder; did a gate build it?")]
+    #[error("no such file or folder; did a gate build it?")]
     Missing,
     /// Absolute, or with `..`.
-    #[error("it lies outside the repository")]
+    #[error("it is outside the repository")]
     Outside,
     /// Two artifacts would have the same name in the release's folder.
     #[error("another artifact has the same name")]
@@ -38,7 +38,7 @@ pub(super) enum ArtifactProblem {
     #[error("it is neither a file nor a folder")]
     Unsuitable,
     /// The disk would not.
-    #[error("it cannot be copied")]
+    #[error("could not copy it")]
     Copy,
 }
 
@@ -59,7 +59,7 @@ impl ArtifactError {
         });
         let what = match near {
             Some(near) => {
-                format!("there is `{near}`: is that what `deploy.process.artifacts` should name?")
+                format!("did you mean `{near}`? Correct `deploy.process.artifacts`")
             }
             None => "add a gate that builds it, or correct `deploy.process.artifacts`".to_owned(),
         };

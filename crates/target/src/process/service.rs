@@ -84,10 +84,15 @@ impl Service {
         let port = free_port().map_err(|e| format!("no free port: {e}"))?;
         let mut words = start.launch.command.iter().map(|word| with_port(word, port));
         let program = words.next().ok_or_else(|| "an empty command".to_owned())?;
-        let (reader, writer) = std::io::pipe().map_err(|e| format!("no pipe: {e}"))?;
-        let output =
-            pipe::Receiver::from_owned_fd(reader.into()).map_err(|e| format!("no pipe: {e}"))?;
-        let stderr = writer.try_clone().map_err(|e| format!("no pipe: {e}"))?;
+        let (reader, writer) =
+            std::io::pipe().map_err(|e| format!("could not create a pipe: {e}"))?;
+        let output = pipe::Receiver::from_owned_fd(reader.into()).map_err(|e| {
+            format!(
+                "could not create a \
+                pipe: {e}"
+            )
+        })?;
+        let stderr = writer.try_clone().map_err(|e| format!("could not create a pipe: {e}"))?;
         let own_mark = uuid::Uuid::new_v4().to_string();
         let child = {
             let mut command = tokio::process::Command::new(find(&files, &program));
@@ -107,7 +112,7 @@ impl Service {
                 .kill_on_drop(true);
             command.spawn().map_err(|e| format!("{program}: {e}"))?
         };
-        let pid = child.id().ok_or_else(|| format!("{program}: gone at once"))?;
+        let pid = child.id().ok_or_else(|| format!("{program}: exited immediately"))?;
         let backend = Backend::new("127.0.0.1", port);
         let (order, orders) = watch::channel(Order::Live);
         let attended = ChildProcess {

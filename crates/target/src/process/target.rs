@@ -15,18 +15,20 @@ use super::service_log::{LogMark, read_since};
 use super::state::{Launch, ProcessDetail, ReleaseRecord, State};
 use crate::proxy::address::{foreign_listener, front_address};
 use crate::proxy::probe::{self, Probe, health_path};
+use crate::service_evidence::add_service_log;
 use crate::supervisor::control::{self, SupervisorLauncher};
 use crate::supervisor::deployer::{Deployer, shut_down as shut_down_target, target_error};
 use crate::supervisor::protocol::RequestError;
 use greenloop_config::plan::{HealthPlan, ProcessPlan};
 use greenloop_config::program::{ProgramFault, look_up, path_variable};
-use greenloop_evidence::{ExtractLimits, Redactor, extract};
+use greenloop_evidence::Redactor;
 use greenloop_model::{
     Condition, EventSink, Evidence, Exit, FailureClass, HttpExchange, ReleaseId, ReleaseState,
     RunEvent, RunId, Stage, TargetKind,
 };
 use greenloop_ports::{
-    Deployed, Earlier, Restored, RolloutRequest, Target, TargetError, TargetErrorKind, TargetStatus,
+    Deployed, Earlier, Restored, RolloutRequest, Stopped, Target, TargetError, TargetErrorKind,
+    TargetStatus,
 };
 
 /// On top of what a release may take to become healthy.
@@ -144,7 +146,11 @@ impl ProcessTarget {
     fn error(&self, error: RequestError, release: Option<ReleaseId>) -> TargetError {
         let message = self.deployer.redactor.redact(&error.to_string()).into_owned();
         let (kind, own_class) = error.kind();
-        let mut evidence = Evidence { notes: vec![message.clone()], ..Evidence::default() };
+        let mut evidence = Evidence {
+            notes: vec![message.clone()],
+            remedy: error.remedy(),
+            ..Evidence::default()
+        };
         let mut class = own_class;
         if kind == TargetErrorKind::Release {
             evidence.command =
@@ -208,17 +214,14 @@ impl ProcessTarget {
     /// What matters in the service's log; its class, where it tells one.
     fn add_log(&self, evidence: &mut Evidence, said: &[u8], class: FailureClass) -> FailureClass {
         if said.is_empty() {
-            evidence.notes.push("the service wrote nothing".to_owned());
+            evidence.notes.push("the service wrote no output".to_owned());
             return class;
         }
         let whole = self.deployer.redactor.tail(said, said.len());
-        let extraction =
-            extract(whole.as_bytes(), ExtractLimits::default(), &self.deployer.redactor);
-        evidence.excerpts = extraction.excerpts;
-        evidence.log_lines = extraction.lines;
-        evidence.failing_tests = extraction.failing_tests;
-        evidence.service_log = Some(self.deployer.redactor.tail(said, LOG_SHOWN));
-        if extraction.class == FailureClass::Unknown { class } else { extraction.class }
+        match add_service_log(evidence, &whole, LOG_SHOWN, &self.deployer.redactor) {
+            FailureClass::Unknown => class,
+            told => told,
+        }
     }
 
     fn read_log(&self, release: ReleaseId, limit: usize) -> Vec<u8> {
@@ -280,7 +283,9 @@ impl Target for ProcessTarget {
             let copy = move || artifacts::copy(&named, &folder, release);
             let copied = tokio::task::spawn_blocking(copy).await;
             copied
-                .map_err(|_| target_error("copying the artifacts broke off".to_owned(), None))?
+                .map_err(|_| {
+                    target_error("copying the artifacts was interrupted".to_owned(), None)
+                })?
                 .map_err(|error| unusable(error, &request.work_tree))?;
             events.send(RunEvent::StepFinished {
                 stage: Stage::Rollout,
@@ -371,7 +376,7 @@ impl Target for ProcessTarget {
             return Err(cancelled());
         }
         if self.deployer.state()?.is_none() {
-            let message = "nothing was ever deployed here".to_owned();
+            let message = "nothing has been deployed here".to_owned();
             return Err(self.error(RequestError::NoRelease { message }, None));
         }
         let release = match earlier {
@@ -387,6 +392,10 @@ impl Target for ProcessTarget {
         Ok(self.deployer.serving(serving))
     }
 
+    async fn stop(&self) -> Result<Stopped, TargetError> {
+        self.deployer.stop(SHUTDOWN).await
+    }
+
     async fn status(&self) -> Result<TargetStatus, TargetError> {
         let Some(mut state) = self.deployer.state()? else { return Ok(TargetStatus::default()) };
         let mut notes = Vec::new();
@@ -395,7 +404,7 @@ impl Target for ProcessTarget {
             supervisor = self.deployer.revive(&mut notes).await?;
             state = self.deployer.state()?.unwrap_or(state);
         } else {
-            notes.push("nothing is serving".to_owned());
+            notes.push(state.stopped_note().unwrap_or_else(|| "nothing is serving".to_owned()));
         }
         let active = state.active();
         let mut condition = Condition::default();
@@ -433,9 +442,9 @@ impl ProcessTarget {
         let mut notes = Vec::new();
         match record.detail.running {
             Some(running) => {
-                notes.push(format!("process {} at private port {}", running.pid, running.port));
+                notes.push(format!("process {} on internal port {}", running.pid, running.port));
             }
-            None => notes.push("its process is being started again".to_owned()),
+            None => notes.push("its process is being restarted".to_owned()),
         }
         if let Some(exit) = &record.detail.last_exit {
             let times = if record.detail.restarts == 1 { "once" } else { "times" };
@@ -450,7 +459,7 @@ impl ProcessTarget {
             && record.state != ReleaseState::Live
             && !self.deployer.url.ends_with(address.rsplit(':').next().unwrap_or_default())
         {
-            notes.push(format!("the front listens at {address}, not at {}", self.deployer.url));
+            notes.push(format!("the proxy listens on {address}, not on {}", self.deployer.url));
         }
         notes
     }

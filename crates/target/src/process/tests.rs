@@ -278,13 +278,31 @@ async fn a_candidate_that_fails_leaves_the_old_one_serving() {
     let exchange = &error.evidence.http[0];
     assert_eq!((exchange.status, exchange.response.as_str()), (Some(500), "database is down"));
     let again = target.roll_out(&request, &events, &go).await.unwrap_err();
-    assert!(again.message.contains("cannot be rolled out again"), "{}", again.message);
+    assert!(again.message.contains("cannot be deployed again"), "{}", again.message);
     let restored = target
         .restore(request.release, &EventSink::null(), &CancellationToken::new())
         .await
         .unwrap();
     assert!(matches!(restored, Restored::Untouched(d) if d.release == first));
     stand.serves("one").await;
+    stand.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_service_says_to_each_poll_of_its_health_is_evidence_once() {
+    let stand = Stand::new();
+    let mut request = stand.request("polled");
+    request.wait = Duration::from_secs(4);
+    let (events, go) = (EventSink::null(), CancellationToken::new());
+    let error = stand.target().roll_out(&request, &events, &go).await.unwrap_err();
+    let said = error.evidence.service_log.unwrap();
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(&lines[..2], ["starting as polled", "15:00:00 GET /health 500 0ms"], "{said}");
+    assert!(lines[2].starts_with("… ") && lines[2].contains(" more lines like this one"), "{said}");
+    assert!(lines[3].starts_with("15:00:") && lines.len() == 4, "{said}");
+    let shown: usize = error.evidence.excerpts.iter().map(|it| it.text.lines().count()).sum();
+    assert_eq!(shown, 4, "{:?}", error.evidence.excerpts);
+    assert!(error.evidence.log_lines > 5, "{}", error.evidence.log_lines);
     stand.end().await;
 }
 
@@ -298,7 +316,7 @@ async fn a_secret_at_the_cut_of_a_log_is_hidden() {
     let kept = error.evidence.service_log.unwrap();
     let later = target.service_log(request.release).await.unwrap();
     for said in [&kept, &later] {
-        assert!(said.ends_with("one more line of text\nat the end\n"), "{said}");
+        assert!(said.ends_with("one more line of texu\nat the end\n"), "{said}");
         assert!(!said.contains("T0"), "{said}");
     }
     stand.end().await;
@@ -332,7 +350,7 @@ async fn what_is_missing_is_said_before_anything_is_started() {
     assert_eq!(remedy.command.as_deref(), Some("chmod +x server"));
     stand.url = "https://127.0.0.1:1".into();
     let error = stand.roll_out(&stand.target(), "one").await.unwrap_err();
-    assert!(error.message.contains("plain http"), "{}", error.message);
+    assert!(error.message.contains("without TLS"), "{}", error.message);
     stand.end().await;
 }
 
@@ -341,9 +359,12 @@ async fn a_port_that_is_taken_names_its_owner() {
     let stand = Stand::new();
     let _taken = std::net::TcpListener::bind(stand.url.strip_prefix("http://").unwrap()).unwrap();
     let error = stand.roll_out(&stand.target(), "one").await.unwrap_err();
-    assert_eq!((error.kind, error.class), (TargetErrorKind::Target, FailureClass::Infrastructure));
+    let kind = (TargetErrorKind::AddressInUse, FailureClass::Infrastructure);
+    assert_eq!((error.kind, error.class), kind);
     let owner = format!("in use by process {} (", std::process::id());
     assert!(error.message.contains(&owner), "{}", error.message);
+    let remedy = error.evidence.remedy.unwrap();
+    assert_eq!(remedy.command, Some(format!("kill {}", std::process::id())));
     stand.end().await;
 }
 
@@ -564,7 +585,7 @@ async fn a_release_whose_run_died_unverified_gives_way_or_is_taken_up() {
     // It serves on; a run that resumes gets the same answer, and no second process.
     stand.serves("two").await;
     let told = format!("run {} ended before this release was verified", stand.run.short());
-    let back = format!("release {} is about to serve again", first.short());
+    let back = format!("release {} will be restored", first.short());
     Stand::until("the status tells what comes", async || {
         let notes = stand.target().status().await.unwrap().notes;
         notes.iter().any(|note| *note == format!("{told}: {back}"))

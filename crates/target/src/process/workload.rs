@@ -339,7 +339,7 @@ impl Supervisor<Processes> {
             Purpose::Restore => None,
         };
         if let Some(asker) = of_a_deployer {
-            let detail = format!("process {} at port {port}", running.service.pid);
+            let detail = format!("process {} on port {port}", running.service.pid);
             asker.tell(step("start", true, detail, running.service.started.elapsed()));
         }
         let probe = CancellationToken::new();
@@ -474,7 +474,7 @@ fn remove_folder(folder: &Path) {
     if let Err(error) = std::fs::remove_dir_all(folder)
         && error.kind() != std::io::ErrorKind::NotFound
     {
-        tracing::warn!(folder = %folder.display(), %error, "a folder stays");
+        tracing::warn!(folder = %folder.display(), %error, "could not delete a folder");
     }
 }
 

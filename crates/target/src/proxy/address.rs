@@ -14,11 +14,11 @@ pub(crate) struct AddressError {
 enum AddressProblem {
     #[error("is not a URL")]
     NoUrl,
-    #[error("cannot be served by Greenloop itself, which speaks plain http")]
+    #[error("must begin with http://: Greenloop serves it itself, without TLS")]
     NotHttp,
-    #[error("names no host")]
+    #[error("has no host")]
     NoHost,
-    #[error("names no port")]
+    #[error("has no port")]
     NoPort,
 }
 
@@ -43,15 +43,13 @@ pub(crate) fn address_owner(address: &str, own: Option<u32>) -> Option<Option<St
     match std::net::TcpListener::bind(address) {
         Ok(_free) => None,
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-            let port = address.rsplit(':').next().and_then(|port| port.parse().ok());
-            let owner = port.and_then(port_owner);
-            let is_own = match (&owner, own) {
-                (Some(owner), Some(own)) => owner.starts_with(&format!("{own} ")),
-                // It cannot be seen, and most likely it is the supervisor.
-                (None, Some(_)) => true,
-                (_, None) => false,
-            };
-            (!is_own).then_some(owner)
+            let port = address.rsplit(':').next()?.parse().ok()?;
+            if own.is_some_and(|own| listens(own, port) == Some(true)) {
+                return None;
+            }
+            let owner = port_owner(port);
+            // Where it cannot be seen, it is most likely the supervisor.
+            (own.is_none() || owner.is_some()).then_some(owner)
         }
         // The rollout reports what else is wrong with the address.
         Err(_) => None,
@@ -91,7 +89,7 @@ mod tests {
             ("http://0.0.0.0:80/", Ok("0.0.0.0:80")),
             ("http://[::1]:8080", Ok("[::1]:8080")),
             ("http://fleet.internal", Ok("fleet.internal:80")),
-            ("https://127.0.0.1:1", Err("plain http")),
+            ("https://127.0.0.1:1", Err("without TLS")),
             ("8080", Err("is not a URL")),
         ] {
             match (front_address(url), expect) {
@@ -119,9 +117,11 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let own = std::process::id();
+        // Of another process: a number near the own one is that of one of its threads.
+        let other = std::os::unix::process::parent_id();
         let owner = address_owner(&address, None).unwrap().unwrap();
         assert!(owner.starts_with(&format!("{own} (")), "{owner}");
-        assert!(address_owner(&address, Some(own + 1)).is_some());
+        assert!(address_owner(&address, Some(other)).is_some());
         assert_eq!(address_owner(&address, Some(own)), None);
         drop(listener);
         assert_eq!(address_owner(&address, None), None);

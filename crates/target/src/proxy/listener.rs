@@ -114,7 +114,7 @@ pub(crate) enum BindError {
     /// Another program does; which one, where it can be seen.
     #[error("the address {address} is in use")]
     InUse { address: String, owner: Option<String> },
-    #[error("cannot listen at {address}")]
+    #[error("could not listen on {address}")]
     Refused {
         address: String,
         #[source]

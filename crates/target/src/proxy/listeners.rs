@@ -97,7 +97,11 @@ impl Listeners {
             self.current = match self.bind(&address).await {
                 Ok(front) => Some(front),
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "not back yet");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "not listening again \
+                        yet"
+                    );
                     None
                 }
             };

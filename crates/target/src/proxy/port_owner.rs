@@ -1,20 +1,28 @@
-//! Who listens at a port, as `/proc` shows it: for the message that the address is taken.
+//! Who listens at a port, as `/proc` shows it, and what to do about it: for the message that the
+//! address is taken.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use greenloop_model::{Remedy, shell_word};
 
 /// Whether the process `pid` listens at `port`; `None` when nobody does, or it cannot be seen.
 pub(crate) fn listens(pid: u32, port: u16) -> Option<bool> {
-    let inodes = inodes(port);
-    if inodes.is_empty() {
-        return None;
+    let mut seen = None;
+    for inodes in inodes(port).filter(|inodes| !inodes.is_empty()) {
+        let open = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+        seen = Some(holds(open, &inodes));
+        if seen == Some(true) {
+            break;
+        }
     }
-    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
-    Some(holds(open, &inodes))
+    seen
 }
 
 /// `1234 (nginx)`; `None` when it cannot be seen, as for another user's process.
-pub(crate) fn port_owner(port: u16) -> Option<String> {
-    let inodes = inodes(port);
+pub fn port_owner(port: u16) -> Option<String> {
+    let inodes: Vec<u64> = inodes(port).flatten().collect();
     let processes = std::fs::read_dir("/proc").ok()?;
     processes.flatten().find_map(|process| {
         let pid = process.file_name().to_str()?.parse::<u32>().ok()?;
@@ -26,13 +34,61 @@ pub(crate) fn port_owner(port: u16) -> Option<String> {
     })
 }
 
-/// The inodes of the sockets that listen at `port`.
-fn inodes(port: u16) -> Vec<u64> {
+/// What a person can do where `owner`, as [`port_owner`] names it, listens at `address`.
+pub(crate) fn remedy(address: &str, owner: Option<&str>) -> Remedy {
+    let pid = owner.and_then(|owner| owner.split(' ').next()?.parse::<u32>().ok());
+    let (what, command) = match (pid, pid.and_then(supervised_state)) {
+        (Some(_), Some(state)) => served(&state),
+        (Some(pid), None) => {
+            ("end that process, if it is not needed".to_owned(), format!("kill {pid}"))
+        }
+        (None, _) => {
+            let port = address.rsplit(':').next().unwrap_or_default();
+            (
+                "find out which program that is, and end it if it is not needed".to_owned(),
+                format!("sudo ss -ltnp 'sport = :{port}'"),
+            )
+        }
+    };
+    Remedy { what, command: Some(command), person_only: true }
+}
+
+/// The state folder of the target that the process supervises, when it is a supervisor.
+fn supervised_state(pid: u32) -> Option<PathBuf> {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let mut words = line.split(|byte| *byte == 0).skip(1);
+    (words.next()? == b"supervise" && words.next()? == b"--state").then_some(())?;
+    Some(PathBuf::from(std::ffi::OsStr::from_bytes(words.next()?)))
+}
+
+/// How to stop what the supervisor with this state folder serves: `GIT/greenloop/targets/NAME`,
+/// for the docker target with a folder of its own below.
+fn served(state: &Path) -> (String, String) {
+    let target = match state.file_name() {
+        Some(name) if name == "docker" => state.parent().unwrap_or(state),
+        _ => state,
+    };
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let git = target.ancestors().nth(3).unwrap_or(target);
+    let repository = match git.file_name() {
+        Some(file) if file == ".git" => git.parent().unwrap_or(git),
+        _ => git,
+    };
+    let what = format!(
+        "it is Greenloop, which serves environment `{name}` of {}: stop it there, if it is not needed",
+        repository.display()
+    );
+    let folder = shell_word(&repository.to_string_lossy());
+    (what, format!("cd {folder} && greenloop stop --environment {}", shell_word(&name)))
+}
+
+/// The inodes of the sockets that listen at `port`: IPv4, then IPv6. Each table costs the kernel
+/// milliseconds, because it also holds the connections.
+fn inodes(port: u16) -> impl Iterator<Item = Vec<u64>> {
     ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|table| std::fs::read_to_string(table).ok())
-        .flat_map(|table| listeners(&table, port))
-        .collect()
+        .map(move |table| listeners(&table, port))
 }
 
 /// Whether one of these sockets is among a process's open files.
@@ -59,6 +115,45 @@ fn listeners(table: &str, port: u16) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn says_how_to_free_the_port() {
+        let none = remedy("127.0.0.1:8080", None);
+        assert_eq!(none.command.unwrap(), "sudo ss -ltnp 'sport = :8080'");
+        let own = std::process::id();
+        let known = remedy("127.0.0.1:8080", Some(&format!("{own} (tests)")));
+        assert_eq!(known.command.unwrap(), format!("kill {own}"));
+        for state in [
+            "/src/fleet/.git/greenloop/targets/local",
+            "/src/fleet/.git/greenloop/targets/local/docker",
+        ] {
+            let (what, command) = served(Path::new(state));
+            assert!(what.contains("environment `local` of /src/fleet"), "{what}");
+            assert_eq!(command, "cd /src/fleet && greenloop stop --environment local");
+        }
+    }
+
+    #[test]
+    fn a_supervisor_is_known_by_its_arguments() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("supervise"), "read -r _").unwrap();
+        for (words, expect) in [
+            (["supervise", "--state", "/x/y"], Some(PathBuf::from("/x/y"))),
+            (["supervise", "--other", "/x/y"], None),
+        ] {
+            let mut other = std::process::Command::new("sh");
+            other.args(words).current_dir(folder.path()).stdin(std::process::Stdio::piped());
+            let mut other = other.spawn().unwrap();
+            // A program has no arguments yet while it takes the place of the one that started it.
+            let line = format!("/proc/{}/cmdline", other.id());
+            while std::fs::read(&line).unwrap().is_empty() {
+                std::thread::yield_now();
+            }
+            assert_eq!(supervised_state(other.id()), expect, "{words:?}");
+            drop(other.stdin.take());
+            other.wait().unwrap();
+        }
+    }
 
     #[test]
     fn names_the_process_that_listens() {

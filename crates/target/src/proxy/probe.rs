@@ -58,14 +58,16 @@ async fn look_elsewhere(client: &reqwest::Client, timeout: Duration, probe: &mut
     if !probe.answers.is_empty() {
         let answers = probe.answers.join(", ");
         let path = asked.path();
-        probe.complaint = format!("the service has no {path} (404), and answers at {answers}");
+        probe.complaint = format!("the service has no {path} (404), but answers at {answers}");
     }
 }
 
-/// A client that asks the release itself: no proxy, no redirects, a connection a request.
+/// A client that asks the release itself: no proxy, no redirects, a connection a request. It speaks
+/// plain HTTP, so the machine's certificates are not read.
 pub(crate) fn client() -> Result<reqwest::Client, reqwest::Error> {
     reqwest::Client::builder()
         .no_proxy()
+        .tls_certs_only([])
         .redirect(reqwest::redirect::Policy::none())
         .pool_max_idle_per_host(0)
         .build()
@@ -78,7 +80,7 @@ const LOOK: Duration = Duration::from_secs(2);
 pub(crate) async fn condition(url: &str) -> Condition {
     let client = match client() {
         Ok(client) => client,
-        Err(error) => return Condition::Unknown(format!("cannot ask {url}: {error}")),
+        Err(error) => return Condition::Unknown(format!("could not request {url}: {error}")),
     };
     match until_healthy(&client, url, LOOK, LOOK).await {
         Ok(_) => Condition::Serves,
@@ -86,7 +88,7 @@ pub(crate) async fn condition(url: &str) -> Condition {
             Condition::Partly(format!("GET {url} answers {status}"))
         }
         Err(Some(Probe { status: None, .. }) | None) => {
-            Condition::Down(format!("nothing answers at {url}"))
+            Condition::Down(format!("no answer from {url}"))
         }
     }
 }
@@ -155,13 +157,13 @@ async fn ask(client: &reqwest::Client, url: &str, timeout: Duration) -> Result<(
             body.truncate(Redactor::margin(BODY));
             let body = String::from_utf8_lossy(&body).into_owned();
             let code = status.as_u16();
-            Err(probe(Some(code), body, format!("answered {code} instead of a success")))
+            Err(probe(Some(code), body, format!("answered {code}")))
         }
         Err(error) if error.is_timeout() => {
             Err(probe(None, String::new(), format!("no answer within {timeout:?}")))
         }
         Err(error) if error.is_connect() => {
-            Err(probe(None, String::new(), "nothing listens at the port in PORT".to_owned()))
+            Err(probe(None, String::new(), "nothing listens on the port in PORT".to_owned()))
         }
         Err(_) => Err(probe(None, String::new(), "the answer is not HTTP".to_owned())),
     }

@@ -33,9 +33,12 @@ impl<W: Workload> Supervisor<W> {
                             format!("{never}: {} serves again", now.short())
                         }
                         (_, Some(_)) => {
-                            format!("{never}: the last verified one is being started")
+                            format!("{never}: starting the last verified release")
                         }
-                        (_, None) => format!("{never}, and no other ever was: stopped it"),
+                        (_, None) => format!(
+                            "{never}, and there is no verified release: stopped \
+                            it"
+                        ),
                     });
                 }
                 ReleaseState::Live

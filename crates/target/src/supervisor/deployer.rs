@@ -17,7 +17,7 @@ use greenloop_evidence::Redactor;
 use greenloop_model::{
     Endpoint, Evidence, FailureClass, ReleaseId, ReleaseState, RunId, TargetKind,
 };
-use greenloop_ports::{Deployed, TargetError, TargetErrorKind, TargetStatus};
+use greenloop_ports::{Deployed, Stopped, TargetError, TargetErrorKind, TargetStatus};
 
 /// An error that lies under another.
 type Source = Box<dyn std::error::Error + Send + Sync>;
@@ -76,7 +76,7 @@ impl<D: ReleaseDetail + Serialize + DeserializeOwned, P: Protocol> Deployer<D, P
     /// `None` when nothing was ever deployed.
     pub(crate) fn state(&self) -> Result<Option<TargetState<D>>, TargetError> {
         TargetState::load(&self.folder).map_err(|error| {
-            let message = "the target's state cannot be used".to_owned();
+            let message = "could not use the target's state".to_owned();
             target_error(message, Some(Box::new(error)))
         })
     }
@@ -112,7 +112,9 @@ impl<D: ReleaseDetail + Serialize + DeserializeOwned, P: Protocol> Deployer<D, P
     pub(crate) fn refused(&self, error: &RequestError) -> TargetError {
         let message = self.redactor.redact(&error.to_string()).into_owned();
         let (kind, class) = error.kind();
-        TargetError { kind, class, ..target_error(message, None) }
+        let mut told = TargetError { kind, class, ..target_error(message, None) };
+        told.evidence.remedy = error.remedy();
+        told
     }
 
     /// Whether the address is free, or this target's.
@@ -176,9 +178,26 @@ impl<D: ReleaseDetail + Serialize + DeserializeOwned, P: Protocol> Deployer<D, P
         number: u32,
     ) -> Result<ReleaseId, TargetError> {
         status.earlier(number).ok_or_else(|| {
-            let message = format!("there is no earlier release number {number}");
+            let message = format!("there is no earlier release with the number {number}");
             self.refused(&RequestError::no_release(message))
         })
+    }
+
+    /// Ends the supervisor and all that it supervises. One that is gone is started first: what it
+    /// left may run, and only a supervisor writes the record.
+    pub(crate) async fn stop(&self, limit: Duration) -> Result<Stopped, TargetError> {
+        let Some(state) = self.state()? else { return Ok(Stopped::Nothing) };
+        let Some(record) = state.active().and_then(|active| state.get(active)) else {
+            // After a first release that failed, the supervisor holds the address.
+            let ended = shut_down::<P>(self.kind, &self.folder, limit).await?;
+            return Ok(if ended { Stopped::Address } else { Stopped::Nothing });
+        };
+        let release = Box::new(record.release());
+        // It ends when nobody is connected to it any more, and not before it is told to.
+        let running = self.control().await?;
+        drop(running);
+        shut_down::<P>(self.kind, &self.folder, limit).await?;
+        Ok(Stopped::Release { release, kept: Vec::new() })
     }
 
     /// The supervisor of a target that serves; one that is gone is replaced, which is noted.
@@ -188,7 +207,7 @@ impl<D: ReleaseDetail + Serialize + DeserializeOwned, P: Protocol> Deployer<D, P
             Ok(control) => Ok(Some(control.pid)),
             Err(ControlError::NotRunning) => {
                 let control = self.control().await?;
-                notes.push("the supervisor was gone; started a new one".to_owned());
+                notes.push("the supervisor was not running; started a new one".to_owned());
                 Ok(Some(control.pid))
             }
             Err(_) => Ok(None),
@@ -218,7 +237,7 @@ pub(crate) async fn shut_down<P: Protocol>(
 }
 
 fn unreachable(kind: TargetKind, error: ControlError) -> TargetError {
-    let message = format!("the supervisor of the {} target cannot be used", kind.name());
+    let message = format!("the supervisor of the {} target failed", kind.name());
     target_error(message, Some(Box::new(error)))
 }
 

@@ -207,7 +207,7 @@ impl<W: Workload> Supervisor<W> {
             Request::MarkVerified { release } => self.mark_verified(release)?,
             Request::CleanUp { run } => self.clean_up(run)?,
             Request::ShutDown => {
-                self.state.stop_serving();
+                self.state.stop_on_request(jiff::Timestamp::now());
                 self.state.supervisor = None;
                 self.save()?;
                 return Ok((None, Next::StopAndEnd));
@@ -244,7 +244,7 @@ impl<W: Workload> Supervisor<W> {
             && self.pending.is_none()
         {
             self.lease = Lease::None;
-            let why = "its deployer went away before it was verified";
+            let why = "the deploying process ended before it was verified";
             if let Some(Reply::Failed { error }) = self.restore(release, why, None)? {
                 tracing::warn!("{error}");
             }

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::wire;
 use crate::proxy::listener::BindError;
+use crate::proxy::port_owner::remedy;
 use crate::proxy::probe::Probe;
-use greenloop_model::{Exit, FailureClass, ReleaseId, RunId};
+use greenloop_model::{Exit, FailureClass, ReleaseId, Remedy, RunId};
 use greenloop_ports::TargetErrorKind;
 
 /// The requests and replies that only one kind of target has.
@@ -105,8 +106,8 @@ impl RequestError {
 
     pub(crate) fn forbidden(serving: ReleaseId, by: ReleaseId) -> Self {
         let message = format!(
-            "release {} serves on: release {} was rolled out with `deploy.rollback: forbidden`, so \
-             nothing older may serve again; roll a repaired release out instead",
+            "release {} keeps serving: release {} was deployed with `deploy.rollback: forbidden`, \
+             so no older release may serve again; deploy a repaired release instead",
             serving.short(),
             by.short()
         );
@@ -124,10 +125,30 @@ impl RequestError {
             Self::Cancelled => (TargetErrorKind::Cancelled, FailureClass::Unknown),
             Self::NoRelease { .. } => (TargetErrorKind::NoRelease, FailureClass::Unknown),
             Self::Forbidden { .. } => (TargetErrorKind::Forbidden, FailureClass::Unknown),
-            Self::AddressInUse { .. }
+            Self::AddressInUse { .. } => {
+                (TargetErrorKind::AddressInUse, FailureClass::Infrastructure)
+            }
+            Self::Busy { .. } | Self::Supervisor { .. } | Self::Version { .. } => {
+                (TargetErrorKind::Target, FailureClass::Infrastructure)
+            }
+        }
+    }
+
+    /// What a person can do, where that does not depend on the release.
+    pub(crate) fn remedy(&self) -> Option<Remedy> {
+        match self {
+            Self::AddressInUse { address, owner } => Some(remedy(address, owner.as_deref())),
+            Self::NotStarted { .. }
+            | Self::Exited { .. }
+            | Self::Unhealthy { .. }
+            | Self::GivenUp { .. }
+            | Self::FailedBefore { .. }
             | Self::Busy { .. }
+            | Self::Cancelled
+            | Self::NoRelease { .. }
+            | Self::Forbidden { .. }
             | Self::Supervisor { .. }
-            | Self::Version { .. } => (TargetErrorKind::Target, FailureClass::Infrastructure),
+            | Self::Version { .. } => None,
         }
     }
 
@@ -159,15 +180,15 @@ impl fmt::Display for RequestError {
             }
             Self::Exited { exit } => {
                 let exit = Exit::from(*exit);
-                write!(f, "the new release ended before it was healthy: {exit}")
+                write!(f, "the new release exited before it became healthy: {exit}")
             }
             Self::Unhealthy { last, waited } => {
-                let last = last.as_ref().map_or("it was never asked", |probe| &probe.complaint);
+                let last = last.as_ref().map_or("there was no answer", |probe| &probe.complaint);
                 let waited = waited.as_secs_f64();
-                write!(f, "the new release never became healthy within {waited}s: {last}")
+                write!(f, "the new release did not become healthy within {waited}s: {last}")
             }
             Self::FailedBefore { why } => {
-                write!(f, "this release cannot be rolled out again: {why}")
+                write!(f, "this release cannot be deployed again: {why}")
             }
             Self::AddressInUse { address, owner: Some(owner) } => {
                 write!(f, "the address {address} is in use by process {owner}")
@@ -175,7 +196,7 @@ impl fmt::Display for RequestError {
             Self::AddressInUse { address, owner: None } => {
                 write!(f, "the address {address} is in use by another program")
             }
-            Self::Busy { with } => write!(f, "the target is busy with {with}"),
+            Self::Busy { with } => write!(f, "the target is busy: {with}"),
             Self::Cancelled => f.write_str("cancelled; nothing was switched"),
             Self::GivenUp { why: message }
             | Self::NoRelease { message }

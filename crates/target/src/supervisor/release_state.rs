@@ -110,6 +110,9 @@ pub(crate) struct TargetState<D> {
     /// Whether the run that put the active release live is gone and has not verified it.
     #[serde(default)]
     pub(crate) abandoned: bool,
+    /// When what served was stopped on request; `None` once anything serves again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stopped: Option<Timestamp>,
 }
 
 impl<D> Default for TargetState<D> {
@@ -122,6 +125,7 @@ impl<D> Default for TargetState<D> {
             releases: Vec::new(),
             supervisor: None,
             abandoned: false,
+            stopped: None,
         }
     }
 }
@@ -142,9 +146,9 @@ enum StateProblem {
     Unreadable,
     #[error("cannot be written")]
     Unwritable,
-    #[error("is not a record of this program")]
+    #[error("is not a state file of Greenloop")]
     Malformed,
-    #[error("has form {found}, this greenloop knows form {VERSION}")]
+    #[error("has format version {found}; this greenloop supports version {VERSION}")]
     Version { found: u32 },
 }
 
@@ -256,6 +260,7 @@ impl<D: ReleaseDetail + Serialize + DeserializeOwned> TargetState<D> {
             self.fallback = None;
         }
         self.active = Some(id);
+        self.stopped = None;
         let Some(release) = self.get_mut(id) else { return };
         release.state = if verified { ReleaseState::Verified } else { ReleaseState::Live };
         if release.detail.forbids_rollback() {
@@ -299,6 +304,20 @@ impl<D: ReleaseDetail + Serialize + DeserializeOwned> TargetState<D> {
         }
     }
 
+    /// That what served was stopped on request, for a person.
+    pub(crate) fn stopped_note(&self) -> Option<String> {
+        let at = self.stopped.filter(|_| self.active.is_none())?;
+        Some(format!("stopped by `greenloop stop` on {}", at.strftime("%Y-%m-%d %H:%M:%SZ")))
+    }
+
+    /// Nothing serves any more, because somebody wants it so.
+    pub(crate) fn stop_on_request(&mut self, now: Timestamp) {
+        if self.active.is_some() {
+            self.stopped = Some(now);
+        }
+        self.stop_serving();
+    }
+
     /// Nothing serves any more.
     pub(crate) fn stop_serving(&mut self) {
         for id in [self.active.take(), self.fallback.take()].into_iter().flatten() {
@@ -327,8 +346,8 @@ impl<D: ReleaseDetail + Serialize + DeserializeOwned> TargetState<D> {
     pub(crate) fn expected_change(&self) -> Option<String> {
         let active = self.get(self.active?).filter(|_| self.abandoned)?;
         let next = match self.restorable() {
-            Some(to) => format!("release {} is about to serve again", to.short()),
-            None => "it is about to be stopped, since no release was ever verified".to_owned(),
+            Some(to) => format!("release {} will be restored", to.short()),
+            None => "it will be stopped, because no release was ever verified".to_owned(),
         };
         let run = active.run.short();
         Some(format!("run {run} ended before this release was verified: {next}"))
@@ -351,6 +370,10 @@ impl<D: ReleaseDetail + Serialize + DeserializeOwned> TargetState<D> {
         gone
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+#[path = "../../../../tests/fixtures/failing_sync.rs"]
+mod failing_sync;
 
 #[cfg(test)]
 mod tests {
@@ -389,6 +412,22 @@ mod tests {
 
     fn shown(state: &State, id: ReleaseId) -> &'static str {
         state.get(id).unwrap().state.name()
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_state_that_cannot_be_synced_does_not_replace_the_old_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut state = State::default();
+        let first = serve(&mut state, true);
+        state.save(folder.path()).unwrap();
+        let second = serve(&mut state, true);
+        let error =
+            super::failing_sync::with_failing_sync(|| state.save(folder.path())).unwrap_err();
+        assert!(matches!(error.problem, StateProblem::Unwritable), "{error:?}");
+        let kept = State::load(folder.path()).unwrap().unwrap();
+        assert_eq!((kept.active(), kept.get(second).is_some()), (Some(first), false));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "a temporary file");
     }
 
     #[test]
@@ -461,9 +500,11 @@ mod tests {
         add(&mut state);
         state.save(folder.path()).unwrap();
         assert_eq!(State::load(folder.path()).unwrap(), Some(state));
-        for (text, expect) in
-            [("{\"version\": 9}", "form 9"), ("{", "not a record"), ("{\"version\":1}", "not a")]
-        {
+        for (text, expect) in [
+            ("{\"version\": 9}", "format version 9"),
+            ("{", "not a state file"),
+            ("{\"version\":1}", "not a state file"),
+        ] {
             std::fs::write(State::path(folder.path()), text).unwrap();
             let error = State::load(folder.path()).unwrap_err().to_string();
             assert!(error.contains(expect), "{error}");

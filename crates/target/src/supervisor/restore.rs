@@ -47,7 +47,7 @@ impl<W: Workload> Supervisor<W> {
     ) -> Result<Reply<OwnReply<W>>, StateError> {
         self.lease = Lease::None;
         if let Some(known) = self.state.get_mut(release) {
-            let failure = || "it failed, and must not be rolled back".to_owned();
+            let failure = || "it failed, but must not be rolled back".to_owned();
             known.failure.get_or_insert_with(failure);
         }
         self.save()?;

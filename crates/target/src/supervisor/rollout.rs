@@ -65,7 +65,10 @@ impl<W: Workload> Supervisor<W> {
         }
         let release = release.or_else(|| self.state.before_active());
         let release = release.ok_or_else(|| {
-            RequestError::no_release("there is no verified release to go back to")
+            RequestError::no_release(match self.state.active() {
+                Some(_) => "there is no verified release before the one that serves",
+                None => "there is no verified release to restore",
+            })
         })?;
         let short = release.short();
         match self.state.get(release) {
@@ -78,7 +81,7 @@ impl<W: Workload> Supervisor<W> {
                 return Err(RequestError::no_release(message));
             }
             None => {
-                let message = format!("release {short} is not kept here");
+                let message = format!("release {short} is no longer stored here");
                 return Err(RequestError::no_release(message));
             }
         }
@@ -130,7 +133,7 @@ impl<W: Workload> Supervisor<W> {
         release: ReleaseId,
     ) -> Result<Reply<OwnReply<W>>, StateError> {
         if self.state.active() != Some(release) {
-            let message = format!("release {} does not serve", release.short());
+            let message = format!("release {} is not serving", release.short());
             return Ok(RequestError::no_release(message).into());
         }
         let stood_by = self.state.verify(release, Timestamp::now());

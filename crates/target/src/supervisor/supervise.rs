@@ -17,10 +17,10 @@ use greenloop_image::engine::EngineError;
 #[derive(Debug, thiserror::Error)]
 pub enum SuperviseError {
     /// Another one has the target.
-    #[error("another supervisor has {}", .0.display())]
+    #[error("another supervisor uses {}", .0.display())]
     AlreadyRunning(PathBuf),
     /// The folder cannot be used.
-    #[error("cannot use the folder {}", folder.display())]
+    #[error("could not use the folder {}", folder.display())]
     Folder {
         /// The target's folder.
         folder: PathBuf,
@@ -28,13 +28,13 @@ pub enum SuperviseError {
         source: std::io::Error,
     },
     /// The state cannot be used.
-    #[error("cannot take over what was deployed")]
+    #[error("could not take over the deployed release")]
     State(#[from] StateError),
     /// The engine's address is none.
-    #[error("cannot use the engine")]
+    #[error("could not connect to the engine")]
     Engine(#[from] EngineError),
     /// No HTTP client for the health checks.
-    #[error("cannot make health checks")]
+    #[error("could not run health checks")]
     Client(#[from] reqwest::Error),
 }
 

@@ -13,8 +13,8 @@ const LONGEST: u64 = 8 * 1024 * 1024;
 /// What a person does about a supervisor of another build.
 pub(crate) fn version_mismatch(supervisor: u32) -> String {
     format!(
-        "the running supervisor speaks version {supervisor} of the protocol, this greenloop version \
-         {VERSION}: shut the service down with the greenloop that started it"
+        "the running supervisor uses protocol version {supervisor}, this greenloop version \
+         {VERSION}: stop the service with the greenloop that started it"
     )
 }
 
@@ -22,7 +22,7 @@ pub(crate) fn version_mismatch(supervisor: u32) -> String {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WireError {
     /// The connection broke.
-    #[error("the connection broke")]
+    #[error("the connection was lost")]
     Io(#[from] std::io::Error),
     /// The other side speaks another version.
     #[error("the other process uses version {0} of the protocol")]

@@ -97,7 +97,7 @@ pub async fn delete_branches(
             *end = Some(match told.get(name.as_str()) {
                 Some(("-", _)) => Deletion::Gone,
                 Some((_, summary)) => Deletion::Refused((*summary).to_owned()),
-                None => Deletion::Refused("git said nothing of it".to_owned()),
+                None => Deletion::Refused("git did not report its result".to_owned()),
             });
         }
     }

@@ -100,7 +100,8 @@ impl TaskClone {
             Exit::Code(0) => Ok(Some(head)),
             _ => Err(GitError::new(
                 local,
-                "the history was rewritten: the work does not stand on the commit it began at",
+                "the history was rewritten: the result does not descend from the commit that it \
+                 started from",
             )),
         }
     }

@@ -98,6 +98,60 @@ impl Git {
         folder: &Path,
         arguments: &[&str],
     ) -> Result<CommandOutput, GitError> {
+        let mut output = Vec::new();
+        let mut keep = |piece: &[u8]| {
+            output.extend_from_slice(piece);
+            if output.len() > 2 * LONGEST_OUTPUT {
+                output.drain(..output.len() - LONGEST_OUTPUT);
+            }
+        };
+        let exit = self.exit(folder, arguments, &mut keep).await?;
+        Ok(CommandOutput { exit, text: self.text(&output) })
+    }
+
+    /// Runs `git ARGUMENTS` in `folder`; the first `most` bytes of its output, cut at a line, and
+    /// whether that is not all. Anything but success is an error of `kind`.
+    pub(super) async fn run_head(
+        &self,
+        folder: &Path,
+        arguments: &[&str],
+        most: usize,
+        kind: GitErrorKind,
+    ) -> Result<(String, bool), GitError> {
+        // A secret that the cut goes through is recognised by what comes after it.
+        let kept = most.saturating_add(LONGEST_OUTPUT);
+        let mut output = Vec::new();
+        let mut keep = |piece: &[u8]| {
+            let room = kept.saturating_sub(output.len()).min(piece.len());
+            output.extend_from_slice(&piece[..room]);
+        };
+        let exit = self.exit(folder, arguments, &mut keep).await?;
+        let text = self.text(&output);
+        if exit != Exit::Code(0) {
+            let what = arguments.first().copied().unwrap_or_default();
+            let said = CommandOutput { exit, text };
+            let message = format!("git {what} failed ({}): {}", said.exit, said.line());
+            return Err(GitError::new(kind, message));
+        }
+        if text.len() <= most {
+            return Ok((text, false));
+        }
+        let end = text.floor_char_boundary(most);
+        let end = text[..end].rfind('\n').map_or(0, |at| at + 1);
+        Ok((text[..end].to_owned(), true))
+    }
+
+    fn text(&self, output: &[u8]) -> String {
+        self.redactor.redact(&String::from_utf8_lossy(output)).into_owned()
+    }
+
+    /// Runs `git ARGUMENTS` in `folder` to its end, whatever that is.
+    async fn exit(
+        &self,
+        folder: &Path,
+        arguments: &[&str],
+        keep: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> Result<Exit, GitError> {
         let mut argv: Vec<OsString> = vec!["git".into()];
         for setting in SETTINGS {
             argv.push("-c".into());
@@ -113,31 +167,29 @@ impl Git {
             marker: Marker::new(self.run),
             confinement: None,
         };
-        let mut output = Vec::new();
-        let mut keep = |piece: &[u8]| {
-            output.extend_from_slice(piece);
-            if output.len() > 2 * LONGEST_OUTPUT {
-                output.drain(..output.len() - LONGEST_OUTPUT);
-            }
-        };
-        let outcome = run(&command, &mut keep, &self.cancel).await;
+        let outcome = run(&command, keep, &self.cancel).await;
         if outcome.cancelled {
             return Err(GitError::new(GitErrorKind::Cancelled, "git was cancelled"));
         }
         if let Exit::NotStarted(why) = &outcome.exit {
             // A task may have deleted the folder that it was to work in: that is not git's fault.
             let (kind, message) = match folder.is_dir() {
-                true => (GitErrorKind::NoGit, format!("git cannot be run: {why}")),
+                true => (GitErrorKind::NoGit, format!("could not run git: {why}")),
                 false => {
                     let what = arguments.first().copied().unwrap_or_default();
                     let folder = folder.display();
-                    (GitErrorKind::Local, format!("git {what}: the folder {folder} is gone"))
+                    (
+                        GitErrorKind::Local,
+                        format!(
+                            "git {what}: the folder {folder} no longer \
+                        exists"
+                        ),
+                    )
                 }
             };
             return Err(GitError::new(kind, message));
         }
-        let text = String::from_utf8_lossy(&output).into_owned();
-        Ok(CommandOutput { exit: outcome.exit, text: self.redactor.redact(&text).into_owned() })
+        Ok(outcome.exit)
     }
 
     /// `text` without secrets.

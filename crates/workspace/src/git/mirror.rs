@@ -271,6 +271,74 @@ impl Mirror {
         Ok(text.chars().take(DIFF_LENGTH).collect())
     }
 
+    /// The difference of two commits, as a unified diff; what is beyond `most` bytes is cut at a line,
+    /// which is said.
+    ///
+    /// # Errors
+    /// When the mirror does not have the commits.
+    pub async fn diff(
+        &self,
+        from: &CommitId,
+        to: &CommitId,
+        most: usize,
+        git: &Git,
+    ) -> Result<String, GitError> {
+        let arguments = [
+            "diff",
+            "--no-color",
+            "--no-ext-diff",
+            "--no-textconv",
+            "--find-renames",
+            "--end-of-options",
+            from.as_str(),
+            to.as_str(),
+            "--",
+        ];
+        let (mut diff, more) =
+            git.run_head(&self.folder, &arguments, most, GitErrorKind::Local).await?;
+        if more {
+            diff.push_str(&format!("… cut here; the whole change: git diff {from} {to}\n"));
+        }
+        Ok(diff)
+    }
+
+    /// The files that are not the same in two commits, each with the letter of `git diff
+    /// --name-status` before it, as far as `most` bytes of them go, and whether there are more.
+    ///
+    /// # Errors
+    /// When the mirror does not have the commits.
+    pub async fn changed_files(
+        &self,
+        from: &CommitId,
+        to: &CommitId,
+        most: usize,
+        git: &Git,
+    ) -> Result<(Vec<String>, bool), GitError> {
+        let arguments = [
+            "diff",
+            "--name-status",
+            "--no-renames",
+            "--end-of-options",
+            from.as_str(),
+            to.as_str(),
+            "--",
+        ];
+        let (files, more) =
+            git.run_head(&self.folder, &arguments, most, GitErrorKind::Local).await?;
+        Ok((files.lines().map(|line| line.replace('\t', " ")).collect(), more))
+    }
+
+    /// The id of a commit's tree.
+    ///
+    /// # Errors
+    /// When the mirror does not have the commit.
+    pub async fn resolve_tree(&self, commit: &CommitId, git: &Git) -> Result<String, GitError> {
+        let name = format!("{commit}^{{tree}}");
+        let arguments = ["rev-parse", "--verify", "--end-of-options", &name];
+        let tree = git.run(&self.folder, &arguments, GitErrorKind::Local).await?;
+        Ok(tree.trim().to_owned())
+    }
+
     /// The commits that were tips of a branch that stands at `tip`, the latest first, at most
     /// `most`: the first parents.
     ///
@@ -364,7 +432,7 @@ pub(super) async fn push(
     let refused = said.text.lines().find(|line| line.starts_with("!\t"));
     match refused.and_then(|line| line.split('\t').nth(2)) {
         Some(reason) => {
-            let message = format!("the remote does not take {branch}: {reason}");
+            let message = format!("the remote rejected {branch}: {reason}");
             Err(GitError::new(GitErrorKind::Rejected, message))
         }
         None => {

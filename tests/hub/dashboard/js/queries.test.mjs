@@ -32,7 +32,7 @@ function hub() {
   globalThis.fetch = async (url) => {
     const address = new URL(url, 'http://hub');
     asked.push(address);
-    return Response.json({ items: [], next: address.searchParams.has('cursor') ? null : '7' });
+    return Response.json({ items: [], ids: [], next: address.searchParams.has('cursor') ? null : '7' });
   };
   return asked;
 }
@@ -70,9 +70,9 @@ test('so is every other record, wherever a script asks for it', async () => {
   let calls = 0;
   for (const script of scripts) {
     const text = readFileSync(new URL(script, SCRIPTS), 'utf8');
-    for (const [, kind, , path] of text.matchAll(/\bapi\.(get|list)\(\s*(['`])(\/.*?)\2/g)) {
+    for (const [, kind, , path] of text.matchAll(/\b(?:api\.(get|list)|recordOf)\(\s*(['`])(\/.*?)\2/g)) {
       calls += 1;
-      await api[kind](path.replaceAll(/\$\{.*?\}/g, '1'));
+      await api[kind ?? 'get'](path.replaceAll(/\$\{.*?\}/g, '1'));
     }
   }
   assert.ok(calls >= 8, `${calls} calls were found`);

@@ -67,9 +67,21 @@ test('addresses name pages', () => {
   assert.deepEqual(route('#/graphs/7'), { page: 'graph', id: '7' });
   assert.deepEqual(route('#/graphs/x'), { page: 'missing' });
   assert.deepEqual(route('#/tasks/12'), { page: 'task', id: '12' });
+  assert.deepEqual(route('#/approvals'), { page: 'approvals' });
+  assert.deepEqual(route('#/approvals/4'), { page: 'approval', id: '4' });
+  assert.deepEqual(route('#/approvals/x'), { page: 'missing' });
+  assert.deepEqual(route('#/search'), { page: 'search', filter: { q: '' } });
+  assert.deepEqual(route('#/search?q=a%26b+c'), { page: 'search', filter: { q: 'a&b c' } });
   assert.deepEqual(route('#/runs/a%2Fb'), { page: 'run', id: 'a/b' });
   assert.deepEqual(route('#/runs/%'), { page: 'run', id: '%' });
   assert.deepEqual(route('#/tasks/x'), { page: 'missing' });
+  assert.deepEqual(route('#/graphs/7/timeline'), { page: 'timeline', id: '7' });
+  assert.deepEqual(route('#/graphs/7/other'), { page: 'missing' });
+  assert.deepEqual(route('#/runs'), { page: 'runs', filter: { environment: '', state: '' } });
+  assert.deepEqual(route('#/runs?environment=eu%20west&state=stopped&x=1'), {
+    page: 'runs',
+    filter: { environment: 'eu west', state: 'stopped' },
+  });
 });
 
 test('axes have round values that cover the data', () => {

@@ -3,9 +3,10 @@
 //!
 //! Lives here: finding the command that a configured line begins with, and naming what is wrong
 //! with it. Must not be here: running anything of the repository; only the shell is asked whether
-//! it has a command itself. Where it is not certain what a shell would run, nothing is said.
+//! it has a command or a construct itself. Where it is not certain what a shell would run, nothing is said.
 
 mod line;
+mod syntax;
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -31,6 +32,11 @@ pub struct Finding {
 /// `chmod` what a later one and the smoke script need.
 pub fn judge(gates: &[GatePlan], script: Option<&ScriptPlan>, root: &Path) -> Vec<Finding> {
     let of_gates = gates.iter().enumerate().filter_map(|(nth, gate)| {
+        // Nothing that runs before changes how the shell reads the line.
+        if let Some(fault) = syntax::fault(&gate.command) {
+            let subject = format!("gate {}", gate.name);
+            return Some(Finding { subject, fault, certain: gate.required });
+        }
         let (fault, decides) = of_gate(gate, root)?;
         let first = nth == 0 && gate.needs.is_empty();
         let certain = first && gate.required && decides && fault.remedy().person_only;
@@ -83,6 +89,11 @@ static NOT_FOUND: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 
+/// What keeps a failure of a gate's tests from being the gate's, when it is known.
+pub fn hides_status(gate: &GatePlan) -> Option<&'static str> {
+    syntax::hides_status(&gate.command)
+}
+
 /// Why a gate ended with 126 or 127, when that is known from its command and its output: a class,
 /// what is wrong, and what to do.
 pub fn cause(gate: &GatePlan, output: &str, root: &Path) -> Option<(FailureClass, String, Remedy)> {
@@ -118,6 +129,7 @@ fn deeper(gate: &GatePlan, output: &str) -> Option<(FailureClass, String, Remedy
         ProgramFault::NoFile { .. }
         | ProgramFault::NotExecutable { .. }
         | ProgramFault::Folder { .. }
+        | ProgramFault::ShellSyntax { .. }
         | ProgramFault::NoInterpreter { .. } => return None,
     };
     Some((class, fault.to_string(), Remedy { person_only: false, ..fault.remedy() }))
@@ -150,8 +162,8 @@ pub fn wants_terminal(output: &str) -> bool {
 /// What helps a gate that wants input.
 pub fn input_remedy() -> Remedy {
     Remedy {
-        what: "gates run without a person and with empty input: give the command what it asks \
-               for by an option or a file, or tell it not to ask"
+        what: "gates run unattended and with empty input: pass the input by an option or a file, \
+            or make the command non-interactive"
             .to_owned(),
         command: None,
         person_only: false,
@@ -168,16 +180,8 @@ mod tests {
 
     fn gate(name: &str, command: &str, needs: &[&str]) -> GatePlan {
         GatePlan {
-            name: name.into(),
-            command: command.into(),
-            required: true,
-            timeout: None,
-            env: Default::default(),
-            access: Default::default(),
-            working_directory: None,
             needs: needs.iter().map(|need| (*need).to_owned()).collect(),
-            reports: Vec::new(),
-            writes: Vec::new(),
+            ..GatePlan::new(name, command)
         }
     }
 

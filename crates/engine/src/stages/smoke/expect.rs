@@ -29,7 +29,7 @@ pub(super) fn check_headers(headers: &HeaderMap, expect: &Expectation) -> Result
             .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
             .collect();
         if values.is_empty() {
-            return Err(format!("expected header {name}: {wanted}, got no such header"));
+            return Err(format!("expected header {name}: {wanted}, but it is missing"));
         }
         if !values.contains(wanted) {
             return Err(format!("expected header {name}: {wanted}, got {}", values.join(", ")));
@@ -48,7 +48,7 @@ pub(super) fn check_body(body: &[u8], expect: &Expectation) -> Result<(), String
     if let Some(wanted) = &expect.json {
         let got: Value = serde_json::from_slice(body).map_err(|error| {
             // The body itself is in the evidence.
-            format!("expected JSON, and the body does not parse: {error}")
+            format!("expected JSON, but the body does not parse: {error}")
         })?;
         contains(&got, wanted, &mut String::from("$"))?;
     }
@@ -65,7 +65,10 @@ fn contains(got: &Value, wanted: &Value, path: &mut String) -> Result<(), String
                 path.push('.');
                 path.push_str(key);
                 let Some(value) = got.get(key) else {
-                    return Err(format!("expected {path} = {}, got no such key", shown(wanted)));
+                    return Err(format!(
+                        "expected {path} = {}, but the key is missing",
+                        shown(wanted)
+                    ));
                 };
                 contains(value, wanted, path)?;
                 path.truncate(length);
@@ -121,7 +124,7 @@ mod tests {
             (json!({"count": 4}), Err("expected $.count = 4, got 3")),
             (json!({"vehicles": [{"id": 1}]}), Err("expected $.vehicles[0].id = 1, got \"1\"")),
             (json!({"vehicles": []}), Err("expected $.vehicles to have 0 items, got 1")),
-            (json!({"none": null}), Err("expected $.none = null, got no such key")),
+            (json!({"none": null}), Err("expected $.none = null, but the key is missing")),
         ] {
             assert_eq!(json_verdict(body, wanted), expect.map_err(str::to_owned));
         }
@@ -130,7 +133,7 @@ mod tests {
     #[test]
     fn a_cut_body_is_not_json() {
         let complaint = json_verdict(r#"{"count": 3"#, json!({})).unwrap_err();
-        assert!(complaint.starts_with("expected JSON, and the body does not parse"), "{complaint}");
+        assert!(complaint.starts_with("expected JSON, but the body does not parse"), "{complaint}");
     }
 
     #[test]

@@ -28,18 +28,20 @@ use self::request::{Answer, Caller, Complaint};
 use super::StageContext;
 use super::confined;
 use super::identity::combined;
-use super::output::Output;
+use super::output::{Output, report_incomplete_log};
 use super::preflight;
 use greenloop_config::nearest::nearest;
 use greenloop_config::plan::{
     Expectation, FlowPlan, FlowStep, HealthPlan, ScriptPlan, VerificationPlan,
 };
-use greenloop_evidence::{CodeLimits, ExtractLimits, Extraction, extract, normalise, read_code};
+use greenloop_evidence::{
+    CodeLimits, ExtractLimits, Extraction, condense_repeats, extract, normalise, read_code,
+};
 use greenloop_exec::Program;
 use greenloop_exec::sandbox::Grant;
 use greenloop_model::{
-    Evidence, Exit, Failure, FailureClass, HttpExchange, ReleaseId, Remedy, RunEvent, Stage,
-    USUAL_HEALTH_PATHS, counted,
+    Evidence, Exit, Failure, FailureClass, HttpExchange, Network, ReleaseId, Remedy, RunEvent,
+    Stage, USUAL_HEALTH_PATHS, counted,
 };
 use greenloop_ports::Target;
 
@@ -95,26 +97,26 @@ pub async fn run_smoke(
         parts,
     });
     let checks = checks(plan, subject, context);
-    let troubles = tokio::select! {
-        troubles = checks => troubles,
+    let failed = tokio::select! {
+        failed = checks => failed,
         () = context.cancel.cancelled() => return SmokeOutcome::Cancelled,
     };
     if context.cancel.is_cancelled() {
         return SmokeOutcome::Cancelled;
     }
-    if troubles.is_empty() {
+    if failed.is_empty() {
         return SmokeOutcome::Passed;
     }
     let service_log = match (subject.target, subject.release) {
         (Some(target), Some(release)) => {
             let requests: Vec<String> =
-                troubles.iter().filter_map(|trouble| trouble.request_id.clone()).collect();
+                failed.iter().filter_map(|check| check.request_id.clone()).collect();
             let read = || async { target.service_log(release).await.ok() };
             settled_log::settled(read, &requests, settled_log::EVERY, context.cancel).await
         }
         (None, _) | (_, None) => None,
     };
-    SmokeOutcome::Failed(Box::new(failure_of(troubles, service_log, context)))
+    SmokeOutcome::Failed(Box::new(failure_of(failed, service_log, context)))
 }
 
 async fn checks(
@@ -127,9 +129,9 @@ async fn checks(
         Ok(caller) => check_health(&plan.health, &caller, subject, context).await,
         Err(complaint) => Err(failed_check("health", complaint)),
     };
-    if let Err(trouble) = health {
+    if let Err(check) = health {
         // Nothing else can be learnt from a service that is not there.
-        return vec![trouble];
+        return vec![check];
     }
     let script = async {
         match &plan.script {
@@ -187,7 +189,7 @@ async fn check_health(
             Ok(Answer { status, .. }) => {
                 let detail = match tries {
                     1 => format!("GET {} → {status}", plan.endpoint),
-                    n => format!("GET {} → {status} at try {n}", plan.endpoint),
+                    n => format!("GET {} → {status} at attempt {n}", plan.endpoint),
                 };
                 step_finished(context, "health", Ok(detail), began.elapsed());
                 return Ok(());
@@ -243,7 +245,7 @@ async fn wrong_path(
     complaint.class = FailureClass::Config;
     complaint.flaky_suspect = false;
     complaint.exchange.complaint.push_str(&format!(
-        "; the service has no {}, and answers at {}",
+        "; the service has no {}, but answers at {}",
         plan.endpoint,
         answers.join(", ")
     ));
@@ -257,7 +259,7 @@ async fn wrong_path(
 pub fn script_fault(plan: &ScriptPlan, root: &Path) -> Option<Failure> {
     let fault = preflight::of_script(plan, root)?;
     let name = plan.script.display().to_string();
-    let headline = format!("the smoke script cannot run: {fault}");
+    let headline = format!("cannot run the smoke script: {fault}");
     Some(Failure {
         stage: Stage::Rollout,
         fingerprint: combined(&["script", &name, &fault.to_string()]),
@@ -265,7 +267,9 @@ pub fn script_fault(plan: &ScriptPlan, root: &Path) -> Option<Failure> {
         class: FailureClass::Config,
         flaky_suspect: false,
         evidence: Evidence {
-            notes: vec!["nothing was rolled out: the release would have failed for it".to_owned()],
+            notes: vec![
+                "nothing was deployed, because the smoke tests could not have passed".to_owned(),
+            ],
             remedy: Some(fault.remedy()),
             ..Evidence::default()
         },
@@ -308,7 +312,7 @@ async fn run_script(
     let path = context.root.join(&plan.script);
     let program = Program::Argv(vec![path.into(), base_url.into()]);
     // It tests a service that it reaches over the network.
-    let grant = Grant { network: true, ..Grant::default() };
+    let grant = Grant { network: Network::All, ..Grant::default() };
     let mut command = context.command(Stage::Smoke, program, context.root, grant);
     for variable in ["GREENLOOP_URL", "PRODUCTION_URL", "BASE_URL"] {
         command.env.push((variable.into(), base_url.into()));
@@ -325,9 +329,9 @@ async fn run_script(
     let mut output = Output::new(Stage::Smoke, &name, &file, context.redactor, context.events);
     let outcome =
         greenloop_exec::run(&command, &mut |bytes| output.push(bytes), context.cancel).await;
-    let (extraction, log_trouble) = output.finish(context.redactor);
-    if let Some(error) = log_trouble {
-        tracing::warn!(%error, script = %name, "the script's log is not whole");
+    let (extraction, log_error) = output.finish(context.redactor);
+    if let Some(error) = log_error {
+        report_incomplete_log(&name, &log, &error, context);
     }
     confined::report_put_back(&name, &outcome, context);
     if outcome.exit == Exit::Code(0) {
@@ -386,7 +390,7 @@ fn failed_check(name: &str, complaint: Complaint) -> FailedCheck {
 }
 
 fn failure_of(
-    troubles: Vec<FailedCheck>,
+    failed: Vec<FailedCheck>,
     service_log: Option<String>,
     context: &StageContext<'_>,
 ) -> Failure {
@@ -396,30 +400,29 @@ fn failure_of(
     let mut flaky_suspect = true;
     let mut class = FailureClass::Unknown;
     let (mut name, mut headline) = (String::new(), String::new());
-    for trouble in troubles {
-        identity.push(trouble.name.clone());
-        flaky_suspect &= trouble.flaky_suspect;
+    for check in failed {
+        identity.push(check.name.clone());
+        flaky_suspect &= check.flaky_suspect;
         if headline.is_empty() {
-            (name, headline, class) =
-                (trouble.name.clone(), trouble.headline.clone(), trouble.class);
-            evidence.remedy = trouble.remedy;
+            (name, headline, class) = (check.name.clone(), check.headline.clone(), check.class);
+            evidence.remedy = check.remedy;
         } else {
-            evidence.notes.push(format!("failed too: {}", trouble.headline));
-            if !class.heals() && trouble.class.heals() {
-                class = trouble.class;
+            evidence.notes.push(format!("failed too: {}", check.headline));
+            if !class.heals() && check.class.heals() {
+                class = check.class;
             }
         }
-        if let Some(exchange) = trouble.http {
+        if let Some(exchange) = check.http {
             let complaint = normalise(&exchange.complaint);
-            symptoms.insert(format!("{}: {complaint}", trouble.name));
+            symptoms.insert(format!("{}: {complaint}", check.name));
             identity.push(complaint);
             evidence.http.push(exchange);
         }
-        if let Some((exit, command, log, extraction)) = trouble.script {
+        if let Some((exit, command, log, extraction)) = check.script {
             identity.push(exit.to_string());
             identity.push(extraction.fingerprint.to_string());
             if extraction.symptoms.is_empty() {
-                symptoms.insert(format!("script {}", trouble.name));
+                symptoms.insert(format!("script {}", check.name));
             }
             symptoms.extend(extraction.symptoms);
             evidence.excerpts.extend(extraction.excerpts);
@@ -429,6 +432,7 @@ fn failure_of(
         }
     }
     if let Some(log) = service_log.filter(|log| !log.is_empty()) {
+        let log = condense_repeats(&log);
         // What the service said of itself may name the place.
         let said = extract(log.as_bytes(), ExtractLimits::default(), context.redactor);
         let mut excerpts = evidence.excerpts.clone();

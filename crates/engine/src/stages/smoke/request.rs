@@ -115,6 +115,10 @@ impl<'a> Caller<'a> {
             // A proxy cannot reach what serves on this machine.
             builder = builder.no_proxy();
         }
+        if base.starts_with("http://") {
+            // Reading the machine's certificates takes longer than the requests.
+            builder = builder.tls_certs_only([]);
+        }
         let client = builder
             // A redirect is an answer to be judged, not a way to another server.
             .redirect(reqwest::redirect::Policy::none())
@@ -126,7 +130,7 @@ impl<'a> Caller<'a> {
                     request: base.to_owned(),
                     status: None,
                     response: String::new(),
-                    complaint: format!("no HTTP client: {error}"),
+                    complaint: format!("could not create an HTTP client: {error}"),
                     elapsed: Default::default(),
                 }),
                 class: FailureClass::Infrastructure,
@@ -262,7 +266,7 @@ fn render(status: u16, headers: &HeaderMap, body: &[u8], redactor: &Redactor) ->
     text.push('\n');
     text.push_str(&redactor.head(body, SHOWN_BODY));
     if body.len() > SHOWN_BODY {
-        text.push_str(&format!("\n… {} bytes more", body.len() - SHOWN_BODY));
+        text.push_str(&format!("\n… {} more bytes", body.len() - SHOWN_BODY));
     }
     text
 }
@@ -275,21 +279,21 @@ fn describe(error: &reqwest::Error, step: &FlowStep) -> String {
     let remedy = match inside(error) {
         Some(Inside::Host(unknown)) => {
             return format!(
-                "{unknown} to this machine ({}): check `url` of the environment, and DNS",
+                "{unknown} on this machine ({}): check `url` of the environment, and DNS",
                 unknown.source
             );
         }
         Some(Inside::Tls(rustls::Error::InvalidMessage(_))) => {
-            ": the server does not speak TLS there; check scheme and port of `url`"
+            ": the server does not use TLS on this port; check scheme and port of `url`"
         }
         Some(Inside::Tls(rustls::Error::InvalidCertificate(_))) => {
             ": this machine does not trust the certificate for that name"
         }
-        Some(Inside::Tls(_)) => ": no TLS connection could be agreed on",
+        Some(Inside::Tls(_)) => ": TLS negotiation failed",
         Some(Inside::Io(_)) | None => "",
     };
     let mut text =
-        if error.is_connect() { "no connection" } else { "the exchange failed" }.to_owned();
+        if error.is_connect() { "no connection" } else { "the request failed" }.to_owned();
     let mut cause = error.source();
     while let Some(error) = cause {
         text.push_str(&format!(": {error}"));

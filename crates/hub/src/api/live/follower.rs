@@ -129,7 +129,7 @@ impl Follower {
                     if let Err(error) = self.catch_up().await {
                         tracing::warn!(
                             error = %greenloop_model::error_chain(&error),
-                            "old events cannot be read"
+                            "could not read old events"
                         );
                         return Next::End(End::Unavailable);
                     }

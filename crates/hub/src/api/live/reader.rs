@@ -61,7 +61,7 @@ pub(in crate::api) async fn read(
                 Err(error) => {
                     tracing::warn!(
                         error = greenloop_model::error_chain(&error),
-                        "the outbox cannot be read"
+                        "could not read the outbox"
                     );
                     tokio::time::sleep(PAUSE).await;
                     continue;
@@ -82,7 +82,5 @@ async fn page(store: &TaskStore, feed: &Feed) -> Result<Vec<Event>, StoreError> 
 }
 
 pub(super) fn written(event: Event) -> Option<Frame> {
-    Frame::new(event)
-        .inspect_err(|error| tracing::error!(%error, "an event cannot be written"))
-        .ok()
+    Frame::new(event).inspect_err(|error| tracing::error!(%error, "could not write an event")).ok()
 }

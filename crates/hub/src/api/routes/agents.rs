@@ -8,11 +8,12 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
 use crate::api::Api;
-use crate::api::auth::{Admin, Reader, Worker};
-use crate::api::extract::{Body, Key, PathParams, QueryParams};
+use crate::api::auth::{Admin, Caller, Reader, Worker};
+use crate::api::extract::{Body, Key, OptionalBody, PathParams, QueryParams};
 use crate::api::page::{List, PageQuery};
 use crate::api::problem::Problem;
 use crate::api::tagged::tagged;
+use crate::store::OperatorCommand;
 use greenloop_hub_api::types;
 
 const LIST: List = List("agents");
@@ -27,7 +28,7 @@ pub(super) fn named(path: &str, name: &str) -> Result<(), Problem> {
     if name.is_empty() || name.len() > LONGEST_NAME || !plain {
         return Err(Problem::invalid(
             path,
-            format!("a name has 1 to {LONGEST_NAME} letters, digits, `-`, `_` and `.`"),
+            format!("a name consists of 1 to {LONGEST_NAME} letters, digits, `-`, `_` and `.`"),
         ));
     }
     Ok(())
@@ -47,10 +48,10 @@ pub(super) async fn heartbeat(
     named("$.name", &body.name)?;
     caller.must_be(&body.name)?;
     if body.cpu_percent.is_some_and(|it| !(0.0..=100.0).contains(&it)) {
-        return Err(Problem::invalid("$.cpu_percent", "it is from 0 to 100"));
+        return Err(Problem::invalid("$.cpu_percent", "it must be from 0 to 100"));
     }
     if body.period_seconds.is_some_and(|it| !(1..=LONGEST_PERIOD).contains(&it)) {
-        let message = format!("it is from 1 to {LONGEST_PERIOD}");
+        let message = format!("it must be from 1 to {LONGEST_PERIOD}");
         return Err(Problem::invalid("$.period_seconds", message));
     }
     api.store.agent_heartbeat(&body).await?;
@@ -61,7 +62,8 @@ pub(super) async fn heartbeat(
 #[utoipa::path(
     post, path = "/agents/{name}/leave", tag = "agents", operation_id = "leave_agent",
     params(("name" = String, Path)), request_body = types::AgentLeaving,
-    responses((status = 204, description = "It is not expected any more, or another start of it has taken its place")),
+    responses((status = 204, description = "The worker is no longer registered, or has been \
+        started again elsewhere")),
     security(("token" = ["work"]))
 )]
 pub(super) async fn leave(
@@ -78,18 +80,32 @@ pub(super) async fn leave(
 /// Removes an agent that left or is down; what it did stays
 #[utoipa::path(
     delete, path = "/agents/{name}", tag = "agents", operation_id = "remove_agent",
-    params(("name" = String, Path)),
-    responses((status = 204, description = "It is gone; its name can be used again")),
+    params(("name" = String, Path)), request_body = Option<types::ActionRequest>,
+    responses((status = 204, description = "Removed; its name can be used again")),
     security(("token" = ["admin"]))
 )]
 pub(super) async fn remove(
     State(api): State<Arc<Api>>,
     Admin(caller): Admin,
     PathParams(name): PathParams<String>,
+    key: Key,
+    OptionalBody(body): OptionalBody<types::ActionRequest>,
 ) -> Result<StatusCode, Problem> {
-    api.store.remove_agent(&name).await?;
-    tracing::info!(agent = name, by = caller.id(), "an agent was removed");
+    act(&api, &caller, &key, &body.reason, OperatorCommand::RemoveAgent { name }).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn act(
+    api: &Api,
+    caller: &Caller,
+    key: &Key,
+    reason: &str,
+    command: OperatorCommand,
+) -> Result<(), Problem> {
+    let operator = caller.operator(reason)?;
+    api.store.act(&command, &operator, key.of(caller.id()).as_deref()).await?;
+    tracing::info!(by = operator.name, action = command.name(), "a person acts");
+    Ok(())
 }
 
 /// Agents by name
@@ -130,6 +146,7 @@ pub(super) async fn one(
 #[utoipa::path(
     post, path = "/agents/{name}/deactivate", tag = "agents", operation_id = "deactivate_agent",
     params(("name" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = Option<types::ActionRequest>,
     responses((status = 200, body = types::Agent)), security(("token" = ["admin"]))
 )]
 pub(super) async fn deactivate(
@@ -137,16 +154,18 @@ pub(super) async fn deactivate(
     Admin(caller): Admin,
     PathParams(name): PathParams<String>,
     key: Key,
+    OptionalBody(body): OptionalBody<types::ActionRequest>,
 ) -> Result<Json<types::Agent>, Problem> {
-    let agent = api.store.deactivate_agent(&name, key.of(caller.id()).as_deref()).await?;
-    tracing::info!(agent = agent.name, by = caller.id(), "an agent was deactivated");
-    Ok(Json(agent))
+    act(&api, &caller, &key, &body.reason, OperatorCommand::DeactivateAgent { name: name.clone() })
+        .await?;
+    Ok(Json(api.store.agent(&name).await?))
 }
 
 /// Gives a deactivated agent work again
 #[utoipa::path(
     post, path = "/agents/{name}/activate", tag = "agents", operation_id = "activate_agent",
     params(("name" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = Option<types::ActionRequest>,
     responses((status = 200, body = types::Agent)), security(("token" = ["admin"]))
 )]
 pub(super) async fn activate(
@@ -154,8 +173,66 @@ pub(super) async fn activate(
     Admin(caller): Admin,
     PathParams(name): PathParams<String>,
     key: Key,
+    OptionalBody(body): OptionalBody<types::ActionRequest>,
 ) -> Result<Json<types::Agent>, Problem> {
-    let agent = api.store.activate_agent(&name, key.of(caller.id()).as_deref()).await?;
-    tracing::info!(agent = agent.name, by = caller.id(), "an agent was activated");
-    Ok(Json(agent))
+    act(&api, &caller, &key, &body.reason, OperatorCommand::ActivateAgent { name: name.clone() })
+        .await?;
+    Ok(Json(api.store.agent(&name).await?))
+}
+
+/// Has an agent finish what it has and stop
+#[utoipa::path(
+    post, path = "/agents/{name}/drain", tag = "agents", operation_id = "drain_agent",
+    params(("name" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = Option<types::ActionRequest>,
+    responses((status = 200, body = types::Agent)), security(("token" = ["admin"]))
+)]
+pub(super) async fn drain(
+    State(api): State<Arc<Api>>,
+    Admin(caller): Admin,
+    PathParams(name): PathParams<String>,
+    key: Key,
+    OptionalBody(body): OptionalBody<types::ActionRequest>,
+) -> Result<Json<types::Agent>, Problem> {
+    act(&api, &caller, &key, &body.reason, OperatorCommand::DrainAgent { name: name.clone() })
+        .await?;
+    Ok(Json(api.store.agent(&name).await?))
+}
+
+/// Puts an agent in quarantine: it is given no more work until a person releases it
+#[utoipa::path(
+    post, path = "/agents/{name}/quarantine", tag = "agents", operation_id = "quarantine_agent",
+    params(("name" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = Option<types::ActionRequest>,
+    responses((status = 200, body = types::Agent)), security(("token" = ["admin"]))
+)]
+pub(super) async fn quarantine(
+    State(api): State<Arc<Api>>,
+    Admin(caller): Admin,
+    PathParams(name): PathParams<String>,
+    key: Key,
+    OptionalBody(body): OptionalBody<types::ActionRequest>,
+) -> Result<Json<types::Agent>, Problem> {
+    act(&api, &caller, &key, &body.reason, OperatorCommand::QuarantineAgent { name: name.clone() })
+        .await?;
+    Ok(Json(api.store.agent(&name).await?))
+}
+
+/// Ends the quarantine that a person has put an agent in
+#[utoipa::path(
+    post, path = "/agents/{name}/release", tag = "agents", operation_id = "release_agent",
+    params(("name" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = Option<types::ActionRequest>,
+    responses((status = 200, body = types::Agent)), security(("token" = ["admin"]))
+)]
+pub(super) async fn release(
+    State(api): State<Arc<Api>>,
+    Admin(caller): Admin,
+    PathParams(name): PathParams<String>,
+    key: Key,
+    OptionalBody(body): OptionalBody<types::ActionRequest>,
+) -> Result<Json<types::Agent>, Problem> {
+    act(&api, &caller, &key, &body.reason, OperatorCommand::ReleaseAgent { name: name.clone() })
+        .await?;
+    Ok(Json(api.store.agent(&name).await?))
 }

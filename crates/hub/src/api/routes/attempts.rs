@@ -21,9 +21,18 @@ fn lease((task, epoch): (i64, i64)) -> Lease {
     Lease { task: TaskId(task), epoch }
 }
 
+/// Whether it can be a commit, named as a whole.
+pub(super) fn whole_commit(commit: &str) -> Result<(), Problem> {
+    let hex = commit.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    if !hex || !matches!(commit.len(), 40 | 64) {
+        return Err(Problem::invalid("$.commit", "it must be the full id of a commit"));
+    }
+    Ok(())
+}
+
 fn short(path: &str, text: &str) -> Result<(), Problem> {
     if text.len() > LINE {
-        return Err(Problem::invalid(path, format!("it is at most {LINE} bytes long")));
+        return Err(Problem::invalid(path, format!("it must be at most {LINE} bytes long")));
     }
     Ok(())
 }
@@ -43,7 +52,7 @@ pub(super) async fn heartbeat(
 ) -> Result<Json<types::AttemptLease>, Problem> {
     let lease = lease(place);
     if body.percent.is_some_and(|it| it > 100) {
-        return Err(Problem::invalid("$.percent", "it is from 0 to 100"));
+        return Err(Problem::invalid("$.percent", "it must be from 0 to 100"));
     }
     api.owners.check(&caller, lease).await?;
     Ok(Json(api.store.heartbeat(lease, &body).await?))
@@ -70,7 +79,7 @@ pub(super) async fn evidence(
         short("$.url", url)?;
         // The dashboard makes links of them.
         if !url.starts_with("https://") && !url.starts_with("http://") {
-            return Err(Problem::invalid("$.url", "it begins with https:// or http://"));
+            return Err(Problem::invalid("$.url", "it must begin with https:// or http://"));
         }
     }
     api.owners.check(&caller, lease).await?;
@@ -96,10 +105,7 @@ pub(super) async fn complete(
     let lease = lease(place);
     short("$.summary", &body.summary)?;
     if let Some(commit) = &body.commit {
-        let hex = commit.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        if !hex || !matches!(commit.len(), 40 | 64) {
-            return Err(Problem::invalid("$.commit", "it is the whole id of a commit"));
-        }
+        whole_commit(commit)?;
     }
     api.owners.check(&caller, lease).await?;
     if let Some(branch) = &body.branch {
@@ -107,12 +113,12 @@ pub(super) async fn complete(
         let own = branch.strip_prefix(&lease.branch()).and_then(|rest| rest.strip_prefix('-'));
         let plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric());
         if !own.is_some_and(|rest| (1..=64).contains(&rest.len()) && plain(rest)) {
-            let message = format!("it is {}- and 1 to 64 letters and digits", lease.branch());
+            let message = format!("it must be {}- and 1 to 64 letters and digits", lease.branch());
             return Err(Problem::invalid("$.branch", message));
         }
     }
-    api.store.complete(lease, &body, key.of(caller.id()).as_deref()).await?;
-    Ok(Json(api.store.task(lease.task).await?))
+    let key = key.of(caller.id());
+    Ok(Json(api.store.complete_task(lease, &body, key.as_deref(), Some(caller.id())).await?))
 }
 
 /// Reports a failure: the task is tried again after a rest, or given up
@@ -131,7 +137,7 @@ pub(super) async fn fail(
 ) -> Result<Json<types::Task>, Problem> {
     let lease = lease(place);
     if FailureClass::from_name(&body.class).is_none() {
-        return Err(Problem::invalid("$.class", "there is no such class of failures"));
+        return Err(Problem::invalid("$.class", "unknown failure class"));
     }
     if let Some(fingerprint) = &body.fingerprint {
         short("$.fingerprint", fingerprint)?;

@@ -28,7 +28,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// A token is looked at again this often.
 pub(super) const STILL_GOOD: Duration = Duration::from_secs(30);
 
-/// EventQuery events.
+/// Where the stream of events begins, and of which graph it is.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct EventQuery {
@@ -42,7 +42,7 @@ impl EventQuery {
     /// After which event, and of which graph.
     pub(super) fn parts(&self) -> Result<(Option<i64>, Option<i64>), Problem> {
         if self.after.is_some_and(|after| after < 0) {
-            return Err(Problem::invalid("after", "it is 0 or the id of an event"));
+            return Err(Problem::invalid("after", "it must be 0 or the id of an event"));
         }
         Ok((self.after, self.graph))
     }
@@ -55,7 +55,8 @@ impl EventQuery {
 /// most.
 #[utoipa::path(
     get, path = "/events", tag = "live", operation_id = "follow_events",
-    params(EventQuery, ("Last-Event-ID" = Option<i64>, Header, description = "As `after`, which it outweighs")),
+    params(EventQuery, ("Last-Event-ID" = Option<i64>, Header, description = "Like `after`; takes \
+        precedence over it")),
     responses((status = 200, content_type = "text/event-stream", body = types::Event)),
     security(("token" = ["read"]))
 )]
@@ -68,7 +69,8 @@ pub(super) async fn events(
     let (mut after, graph) = which.parts()?;
     if let Some(value) = headers.get(LAST_EVENT_ID).filter(|value| !value.is_empty()) {
         let id = value.to_str().ok().and_then(|text| text.parse().ok()).filter(|id| *id >= 0);
-        let id = id.ok_or_else(|| Problem::invalid("last-event-id", "it is the id of an event"))?;
+        let id =
+            id.ok_or_else(|| Problem::invalid("last-event-id", "it must be the id of an event"))?;
         after = Some(id);
     }
     let follower = Follower::start(&api, after, graph).await?;

@@ -8,11 +8,11 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::api::Api;
-use crate::api::auth::{Admin, Reader};
-use crate::api::extract::{Body, PathParams, QueryParams};
+use crate::api::auth::{Admin, Caller, Reader};
+use crate::api::extract::{Body, Key, OptionalBody, PathParams, QueryParams};
 use crate::api::page::{List, PageQuery};
 use crate::api::problem::Problem;
-use crate::store::{AttemptFilter, MergeFilter, PageRequest};
+use crate::store::{AttemptFilter, MergeFilter, OperatorCommand, PageRequest};
 use greenloop_hub_api::types;
 use greenloop_model::task::{AttemptState, GraphId, MergeId, MergeState};
 
@@ -20,7 +20,7 @@ const MERGES: List = List("merges");
 /// Branches of running attempts that are listed.
 const MOST_ATTEMPTS: u32 = 500;
 
-/// MergeQuery entries.
+/// Which entries of the merge queues are listed.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct MergeQuery {
@@ -47,8 +47,7 @@ pub(super) async fn merges(
         .state
         .as_deref()
         .map(|name| {
-            MergeState::from_name(name)
-                .ok_or_else(|| Problem::invalid("state", "there is no such state"))
+            MergeState::from_name(name).ok_or_else(|| Problem::invalid("state", "unknown state"))
         })
         .transpose()?;
     let filter = MergeFilter { state, graph: which.graph.map(GraphId), target: which.target };
@@ -59,56 +58,109 @@ pub(super) async fn merges(
 /// Puts an entry that left the queue back into it
 #[utoipa::path(
     post, path = "/merge-queue/{id}/retry", tag = "git", operation_id = "retry_merge",
-    params(("id" = i64, Path)),
+    params(("id" = i64, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = Option<types::ActionRequest>,
     responses((status = 200, body = types::Merge)), security(("token" = ["admin"]))
 )]
 pub(super) async fn retry(
     State(api): State<Arc<Api>>,
     Admin(caller): Admin,
     PathParams(id): PathParams<i64>,
+    key: Key,
+    OptionalBody(body): OptionalBody<types::ActionRequest>,
 ) -> Result<Json<types::Merge>, Problem> {
-    let merge = api.store.retry_merge(MergeId(id)).await?;
-    tracing::info!(merge = id, by = caller.id(), "a merge is tried again");
-    Ok(Json(merge))
+    let id = MergeId(id);
+    act(&api, &caller, &key, &body.reason, OperatorCommand::RequeueMerge { id }).await?;
+    Ok(Json(api.store.merge(id).await?))
 }
 
 /// Throws an entry out of the queue; its task waits for a person
 #[utoipa::path(
     post, path = "/merge-queue/{id}/eject", tag = "git", operation_id = "eject_merge",
-    params(("id" = i64, Path)), request_body = types::Ejection,
+    params(("id" = i64, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = Option<types::Ejection>,
     responses((status = 200, body = types::Merge)), security(("token" = ["admin"]))
 )]
 pub(super) async fn eject(
     State(api): State<Arc<Api>>,
     Admin(caller): Admin,
     PathParams(id): PathParams<i64>,
-    Body(body): Body<types::Ejection>,
+    key: Key,
+    OptionalBody(body): OptionalBody<types::Ejection>,
 ) -> Result<Json<types::Merge>, Problem> {
-    let reason = match body.reason.trim() {
-        "" => "thrown out by a person",
-        reason => reason,
-    };
-    let merge = api.store.eject_merge(MergeId(id), reason).await?;
-    tracing::info!(merge = id, by = caller.id(), "a merge was thrown out");
-    Ok(Json(merge))
+    let id = MergeId(id);
+    act(&api, &caller, &key, &body.reason, OperatorCommand::EjectMerge { id }).await?;
+    Ok(Json(api.store.merge(id).await?))
 }
 
 /// Says what becomes of a merge queue that is on hold
 #[utoipa::path(
     post, path = "/merge-queue/decision", tag = "git", operation_id = "decide_hold",
+    params(("Idempotency-Key" = Option<String>, Header)),
     request_body = types::HoldDecisionRequest,
     responses((status = 200, body = types::Page<types::Branch>)), security(("token" = ["admin"]))
 )]
 pub(super) async fn decide(
     State(api): State<Arc<Api>>,
     Admin(caller): Admin,
+    key: Key,
     Body(body): Body<types::HoldDecisionRequest>,
 ) -> Result<Json<types::Page<types::Branch>>, Problem> {
-    let decision = body.decision;
-    let (project, target) = (body.project.as_deref(), body.target.as_deref());
-    api.store.decide_hold(project, target, decision).await?;
-    tracing::info!(decision = decision.name(), by = caller.id(), "a merge queue on hold");
+    let types::HoldDecisionRequest { project, target, decision, reason } = body;
+    let command = OperatorCommand::DecideQueue { project, target, decision };
+    act(&api, &caller, &key, &reason, command).await?;
     Ok(Json(types::Page { items: api.store.branches().await?, next: None }))
+}
+
+/// Pauses a merge queue: nothing is merged; what is being pushed arrives
+#[utoipa::path(
+    post, path = "/merge-queue/pause", tag = "git", operation_id = "pause_queue",
+    params(("Idempotency-Key" = Option<String>, Header)),
+    request_body = Option<types::QueueRequest>,
+    responses((status = 200, body = types::Page<types::Branch>)), security(("token" = ["admin"]))
+)]
+pub(super) async fn pause(
+    State(api): State<Arc<Api>>,
+    Admin(caller): Admin,
+    key: Key,
+    OptionalBody(body): OptionalBody<types::QueueRequest>,
+) -> Result<Json<types::Page<types::Branch>>, Problem> {
+    let types::QueueRequest { project, target, reason } = body;
+    let command = OperatorCommand::PauseQueue { project, target };
+    act(&api, &caller, &key, &reason, command).await?;
+    Ok(Json(types::Page { items: api.store.branches().await?, next: None }))
+}
+
+/// Ends the pause of a merge queue
+#[utoipa::path(
+    post, path = "/merge-queue/resume", tag = "git", operation_id = "resume_queue",
+    params(("Idempotency-Key" = Option<String>, Header)),
+    request_body = Option<types::QueueRequest>,
+    responses((status = 200, body = types::Page<types::Branch>)), security(("token" = ["admin"]))
+)]
+pub(super) async fn resume(
+    State(api): State<Arc<Api>>,
+    Admin(caller): Admin,
+    key: Key,
+    OptionalBody(body): OptionalBody<types::QueueRequest>,
+) -> Result<Json<types::Page<types::Branch>>, Problem> {
+    let types::QueueRequest { project, target, reason } = body;
+    let command = OperatorCommand::ResumeQueue { project, target };
+    act(&api, &caller, &key, &reason, command).await?;
+    Ok(Json(types::Page { items: api.store.branches().await?, next: None }))
+}
+
+async fn act(
+    api: &Api,
+    caller: &Caller,
+    key: &Key,
+    reason: &str,
+    command: OperatorCommand,
+) -> Result<(), Problem> {
+    let operator = caller.operator(reason)?;
+    api.store.act(&command, &operator, key.of(caller.id()).as_deref()).await?;
+    tracing::info!(by = operator.name, action = command.name(), "a person acts");
+    Ok(())
 }
 
 /// Branches that merges go to, and those of running attempts
@@ -142,6 +194,7 @@ fn branch_of(attempt: types::Attempt) -> types::Branch {
         merged: 0,
         paused_until: None,
         reason: None,
+        paused_since: None,
         hold: None,
     }
 }

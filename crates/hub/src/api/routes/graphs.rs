@@ -9,11 +9,12 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::api::Api;
-use crate::api::auth::{Admin, Reader};
-use crate::api::extract::{Body, Key, PathParams, QueryParams};
+use crate::api::auth::{Admin, Caller, Reader};
+use crate::api::extract::{Body, Key, OptionalBody, PathParams, QueryParams};
 use crate::api::page::{List, PageQuery};
 use crate::api::problem::{FieldError, Kind, Problem};
 use crate::api::tagged::tagged;
+use crate::store::OperatorCommand;
 use greenloop_hub_api::graph::{Mistake, check};
 use greenloop_hub_api::types;
 use greenloop_model::task::GraphId;
@@ -49,19 +50,19 @@ pub(super) async fn submit(
     let run = body.run.clone();
     // Ranking a large graph takes a while.
     let graph = tokio::task::spawn_blocking(|| check(body)).await.map_err(|error| {
-        tracing::error!(%error, "a graph could not be checked");
-        Problem::new(Kind::Internal, "the hub's log says more")
+        tracing::error!(%error, "could not check a graph");
+        Problem::new(Kind::Internal, "see the hub's log")
     })?;
     let graph = graph.map_err(|mistakes| Problem::mistakes(mistakes.iter().map(mistake)))?;
     let key = key.of(caller.id());
-    let graph = api.store.submit(&graph, run.as_deref(), key.as_deref()).await?;
+    let graph = api.store.submit_with(&graph, run.as_deref(), key.as_deref(), caller.id()).await?;
     tracing::info!(graph = graph.id.0, by = caller.id(), "a graph was submitted");
     let place = format!("/api/v1/graphs/{}", graph.id);
     Ok((StatusCode::CREATED, [(LOCATION, place)], Json(graph)).into_response())
 }
 
 /// A mistake in a graph, for whoever handed it in.
-fn mistake(mistake: &Mistake) -> FieldError {
+pub(super) fn mistake(mistake: &Mistake) -> FieldError {
     let message = match (&mistake.first, mistake.help.as_str()) {
         (Some(first), _) => format!("{}; the first is $.{first}", mistake.message),
         (None, "") => mistake.message.clone(),
@@ -86,10 +87,55 @@ pub(super) async fn one(
     tagged(&headers, &api.store.graph(GraphId(id)).await?)
 }
 
+/// All tasks of a graph in one answer, a list for each field
+#[utoipa::path(
+    get, path = "/graphs/{id}/tasks", tag = "graphs", operation_id = "graph_tasks",
+    params(("id" = i64, Path)),
+    responses((status = 200, body = types::GraphTasks), (status = 304, description = "Unchanged")),
+    security(("token" = ["read"]))
+)]
+pub(super) async fn tasks(
+    State(api): State<Arc<Api>>,
+    _reader: Reader,
+    PathParams(id): PathParams<i64>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    tagged(&headers, &api.store.graph_tasks(GraphId(id)).await?)
+}
+
+/// Who did what when: the attempts of workers, a list for each field
+#[utoipa::path(
+    get, path = "/graphs/{id}/timeline", tag = "graphs", operation_id = "graph_timeline",
+    params(("id" = i64, Path)), responses((status = 200, body = types::Timeline)),
+    security(("token" = ["read"]))
+)]
+pub(super) async fn timeline(
+    State(api): State<Arc<Api>>,
+    _reader: Reader,
+    PathParams(id): PathParams<i64>,
+) -> Result<Json<types::Timeline>, Problem> {
+    Ok(Json(api.store.timeline(GraphId(id)).await?))
+}
+
+async fn act(
+    api: &Api,
+    caller: &Caller,
+    key: &Key,
+    reason: &str,
+    graph: GraphId,
+    command: OperatorCommand,
+) -> Result<Json<types::Graph>, Problem> {
+    let operator = caller.operator(reason)?;
+    api.store.act(&command, &operator, key.of(caller.id()).as_deref()).await?;
+    tracing::info!(by = operator.name, action = command.name(), "a person acts");
+    Ok(Json(api.store.graph(graph).await?))
+}
+
 /// Cancels a graph; workers of its running tasks stop at their next heartbeat
 #[utoipa::path(
     post, path = "/graphs/{id}/cancel", tag = "graphs", operation_id = "cancel_graph",
     params(("id" = i64, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = Option<types::ActionRequest>,
     responses((status = 200, body = types::Graph)), security(("token" = ["admin"]))
 )]
 pub(super) async fn cancel(
@@ -97,9 +143,62 @@ pub(super) async fn cancel(
     Admin(caller): Admin,
     PathParams(id): PathParams<i64>,
     key: Key,
+    OptionalBody(body): OptionalBody<types::ActionRequest>,
 ) -> Result<Json<types::Graph>, Problem> {
-    let key = key.of(caller.id());
-    let graph = api.store.cancel_graph(GraphId(id), key.as_deref()).await?;
-    tracing::info!(graph = id, by = caller.id(), "a graph was cancelled");
-    Ok(Json(graph))
+    let graph = GraphId(id);
+    act(&api, &caller, &key, &body.reason, graph, OperatorCommand::CancelGraph { graph }).await
+}
+
+/// Pauses a graph: nothing of it is given to workers; what runs goes on
+#[utoipa::path(
+    post, path = "/graphs/{id}/pause", tag = "graphs", operation_id = "pause_graph",
+    params(("id" = i64, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = Option<types::ActionRequest>,
+    responses((status = 200, body = types::Graph)), security(("token" = ["admin"]))
+)]
+pub(super) async fn pause(
+    State(api): State<Arc<Api>>,
+    Admin(caller): Admin,
+    PathParams(id): PathParams<i64>,
+    key: Key,
+    OptionalBody(body): OptionalBody<types::ActionRequest>,
+) -> Result<Json<types::Graph>, Problem> {
+    let graph = GraphId(id);
+    act(&api, &caller, &key, &body.reason, graph, OperatorCommand::PauseGraph { graph }).await
+}
+
+/// Ends the pause of a graph
+#[utoipa::path(
+    post, path = "/graphs/{id}/resume", tag = "graphs", operation_id = "resume_graph",
+    params(("id" = i64, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = Option<types::ActionRequest>,
+    responses((status = 200, body = types::Graph)), security(("token" = ["admin"]))
+)]
+pub(super) async fn resume(
+    State(api): State<Arc<Api>>,
+    Admin(caller): Admin,
+    PathParams(id): PathParams<i64>,
+    key: Key,
+    OptionalBody(body): OptionalBody<types::ActionRequest>,
+) -> Result<Json<types::Graph>, Problem> {
+    let graph = GraphId(id);
+    act(&api, &caller, &key, &body.reason, graph, OperatorCommand::ResumeGraph { graph }).await
+}
+
+/// Has all tasks of a graph that failed or are blocked tried again
+#[utoipa::path(
+    post, path = "/graphs/{id}/retry", tag = "graphs", operation_id = "retry_graph",
+    params(("id" = i64, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = Option<types::ActionRequest>,
+    responses((status = 200, body = types::Graph)), security(("token" = ["admin"]))
+)]
+pub(super) async fn retry(
+    State(api): State<Arc<Api>>,
+    Admin(caller): Admin,
+    PathParams(id): PathParams<i64>,
+    key: Key,
+    OptionalBody(body): OptionalBody<types::ActionRequest>,
+) -> Result<Json<types::Graph>, Problem> {
+    let graph = GraphId(id);
+    act(&api, &caller, &key, &body.reason, graph, OperatorCommand::RetryGraph { graph }).await
 }

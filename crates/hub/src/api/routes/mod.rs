@@ -1,16 +1,23 @@
 //! All routes, each with its description.
 
+mod actions;
 mod agents;
 mod alerts;
+mod approvals;
 mod attempts;
+mod badge;
 mod claims;
 mod events;
+mod flakes;
 mod git;
 mod graphs;
 mod hub;
+mod logs;
 mod progress;
+mod report;
 mod runs;
 mod socket;
+mod task_actions;
 mod tasks;
 
 use std::any::Any;
@@ -43,13 +50,27 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
     let api = OpenApiRouter::new()
         .merge(graphs)
         .routes(routes!(graphs::one))
+        .routes(routes!(graphs::tasks))
+        .routes(routes!(graphs::timeline))
+        .routes(routes!(report::report))
         .routes(routes!(graphs::cancel))
-        .routes(routes!(tasks::list))
+        .routes(routes!(graphs::pause))
+        .routes(routes!(graphs::resume))
+        .routes(routes!(graphs::retry))
+        .routes(routes!(tasks::list, task_actions::add))
         .routes(routes!(tasks::ready))
-        .routes(routes!(tasks::one))
-        .routes(routes!(tasks::cancel))
-        .routes(routes!(tasks::retry))
+        .routes(routes!(tasks::search))
+        .routes(routes!(tasks::one, task_actions::edit))
+        .routes(routes!(task_actions::cancel))
+        .routes(routes!(task_actions::retry))
+        .routes(routes!(task_actions::assign))
+        .routes(routes!(task_actions::take_over))
+        .routes(routes!(task_actions::resolve))
         .routes(routes!(tasks::attempts))
+        .routes(routes!(logs::list))
+        .routes(routes!(logs::read))
+        .routes(routes!(logs::search))
+        .routes(routes!(logs::append))
         .routes(routes!(tasks::evidence))
         .routes(routes!(tasks::assignments))
         .routes(routes!(claims::claim))
@@ -63,6 +84,11 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(agents::leave))
         .routes(routes!(agents::deactivate))
         .routes(routes!(agents::activate))
+        .routes(routes!(agents::drain))
+        .routes(routes!(agents::quarantine))
+        .routes(routes!(agents::release))
+        .routes(routes!(actions::list))
+        .routes(routes!(actions::session))
         .routes(routes!(alerts::list))
         .routes(routes!(progress::summary))
         .routes(routes!(progress::agents))
@@ -72,9 +98,18 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(git::retry))
         .routes(routes!(git::eject))
         .routes(routes!(git::decide))
+        .routes(routes!(git::pause))
+        .routes(routes!(git::resume))
         .routes(routes!(git::branches))
         .routes(routes!(runs::list, runs::report))
         .routes(routes!(runs::one))
+        .routes(routes!(flakes::list, flakes::report))
+        .routes(routes!(approvals::list, approvals::request))
+        .routes(routes!(approvals::one))
+        .routes(routes!(approvals::wait))
+        .routes(routes!(approvals::withdraw))
+        .routes(routes!(approvals::approve))
+        .routes(routes!(approvals::reject))
         .routes(routes!(events::events))
         .routes(routes!(socket::socket))
         .routes(routes!(hub::health))
@@ -82,6 +117,8 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::with_openapi(openapi_base::base())
         .nest("/api/v1", api)
         .routes(routes!(hub::metrics))
+        .routes(routes!(badge::graph))
+        .routes(routes!(badge::environment))
 }
 
 /// Everything that is served.
@@ -100,6 +137,6 @@ pub(super) fn router(api: Arc<Api>) -> Router {
 
 /// A mistake of this program takes down a request, not the hub.
 fn fault(_panic: Box<dyn Any + Send>) -> Response {
-    tracing::error!("a request met a fault of the hub");
-    Problem::new(Kind::Internal, "the hub's log says more").into_response()
+    tracing::error!("internal error in a request");
+    Problem::new(Kind::Internal, "see the hub's log").into_response()
 }

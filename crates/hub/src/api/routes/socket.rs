@@ -42,7 +42,11 @@ pub(super) async fn socket(
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let upgrade = upgrade.map_err(|_not_one| {
-        Problem::new(Kind::Malformed, "this is for WebSocket; /api/v1/events has the same events")
+        Problem::new(
+            Kind::Malformed,
+            "this path is for WebSocket; /api/v1/events has the same \
+            events",
+        )
     })?;
     let (after, graph) = which.parts()?;
     let follower = Follower::start(&api, after, graph).await?;

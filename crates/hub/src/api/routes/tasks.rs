@@ -10,8 +10,8 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::api::Api;
-use crate::api::auth::{Admin, Reader};
-use crate::api::extract::{Key, PathParams, QueryParams};
+use crate::api::auth::Reader;
+use crate::api::extract::{PathParams, QueryParams};
 use crate::api::page::{List, PageQuery};
 use crate::api::problem::Problem;
 use crate::api::tagged::tagged;
@@ -21,11 +21,14 @@ use greenloop_model::task::{AttemptState, GraphId, TaskId, TaskState};
 
 const TASKS: List = List("tasks");
 const READY: List = List("ready");
+const SEARCH: List = List("search");
+/// Bytes of what is sought.
+const LONGEST_SEARCH: usize = 200;
 const ATTEMPTS: List = List("attempts");
 const EVIDENCE: List = List("evidence");
 const ASSIGNMENTS: List = List("assignments");
 
-/// TaskQuery tasks.
+/// Which tasks are listed.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct TaskQuery {
@@ -45,10 +48,8 @@ fn named<T>(
     name: Option<&str>,
     from_name: fn(&str) -> Option<T>,
 ) -> Result<Option<T>, Problem> {
-    name.map(|name| {
-        from_name(name).ok_or_else(|| Problem::invalid(parameter, "there is no such state"))
-    })
-    .transpose()
+    name.map(|name| from_name(name).ok_or_else(|| Problem::invalid(parameter, "unknown state")))
+        .transpose()
 }
 
 /// Tasks by their ids
@@ -103,6 +104,37 @@ pub(super) async fn ready(
     Ok(Json(types::Page { items, next: None }))
 }
 
+/// What is sought.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct SearchQuery {
+    /// A part of a task's key, title, description, command, branch or commit, of the name of a
+    /// worker, or a task's id; 1 to 200 bytes, in upper or lower case.
+    #[param(min_length = 1, max_length = 200)]
+    q: String,
+}
+
+/// Tasks of all graphs that a text is found in, the latest first. A part may have fewer items than
+/// its limit and yet a next one
+#[utoipa::path(
+    get, path = "/tasks/search", tag = "tasks", operation_id = "search_tasks",
+    params(SearchQuery, PageQuery),
+    responses((status = 200, body = types::Page<types::Task>)), security(("token" = ["read"]))
+)]
+pub(super) async fn search(
+    State(api): State<Arc<Api>>,
+    _reader: Reader,
+    QueryParams(SearchQuery { q }): QueryParams<SearchQuery>,
+    QueryParams(part): QueryParams<PageQuery>,
+) -> Result<Json<types::Page<types::Task>>, Problem> {
+    if q.trim().is_empty() || q.len() > LONGEST_SEARCH || q.chars().any(char::is_control) {
+        let text = format!("it must be a single line of 1 to {LONGEST_SEARCH} bytes");
+        return Err(Problem::invalid("q", text));
+    }
+    let page = api.store.search_tasks(&q, SEARCH.request(&part)?).await?;
+    Ok(Json(SEARCH.page(page)))
+}
+
 /// One task
 #[utoipa::path(
     get, path = "/tasks/{id}", tag = "tasks", operation_id = "get_task", params(("id" = i64, Path)),
@@ -116,40 +148,6 @@ pub(super) async fn one(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     tagged(&headers, &api.store.task(TaskId(id)).await?)
-}
-
-/// Cancels a task; its worker stops at its next heartbeat
-#[utoipa::path(
-    post, path = "/tasks/{id}/cancel", tag = "tasks", operation_id = "cancel_task",
-    params(("id" = i64, Path), ("Idempotency-Key" = Option<String>, Header)),
-    responses((status = 200, body = types::Task)), security(("token" = ["admin"]))
-)]
-pub(super) async fn cancel(
-    State(api): State<Arc<Api>>,
-    Admin(caller): Admin,
-    PathParams(id): PathParams<i64>,
-    key: Key,
-) -> Result<Json<types::Task>, Problem> {
-    let task = api.store.cancel_task(TaskId(id), key.of(caller.id()).as_deref()).await?;
-    tracing::info!(task = id, by = caller.id(), "a task was cancelled");
-    Ok(Json(task))
-}
-
-/// Has a task that failed, is blocked or was cancelled tried again
-#[utoipa::path(
-    post, path = "/tasks/{id}/retry", tag = "tasks", operation_id = "retry_task",
-    params(("id" = i64, Path), ("Idempotency-Key" = Option<String>, Header)),
-    responses((status = 200, body = types::Task)), security(("token" = ["admin"]))
-)]
-pub(super) async fn retry(
-    State(api): State<Arc<Api>>,
-    Admin(caller): Admin,
-    PathParams(id): PathParams<i64>,
-    key: Key,
-) -> Result<Json<types::Task>, Problem> {
-    let task = api.store.retry_task(TaskId(id), key.of(caller.id()).as_deref()).await?;
-    tracing::info!(task = id, by = caller.id(), "a task is tried again");
-    Ok(Json(task))
 }
 
 /// Attempts at a task, first to last
@@ -194,7 +192,7 @@ async fn exists(api: &Api, id: i64, empty: bool) -> Result<(), Problem> {
     Ok(())
 }
 
-/// TaskQuery assignments.
+/// Which assignments are listed.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct AttemptQuery {

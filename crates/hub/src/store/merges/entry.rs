@@ -7,13 +7,14 @@ use crate::store::columns::merge_event;
 use crate::store::conflicts;
 use crate::store::connect::TaskStore;
 use crate::store::done_task::done_task;
+use crate::store::epics::MERGE_QUEUE;
 use crate::store::error::StoreError;
 use crate::store::finish::release;
 use crate::store::page::PageRequest;
 use crate::store::record::Record;
 use crate::store::tx::{Done, Tx};
 use crate::store::value::args;
-use greenloop_model::task::{Lease, MergeId, MergeState, TaskEventKind, TaskId};
+use greenloop_model::task::{EvidenceKind, Lease, MergeId, MergeState, TaskEventKind, TaskId};
 
 /// An entry that waits to be merged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct QueueEntry {
     pub base: Option<String>,
     /// Waiting, or its gates run.
     pub state: MergeState,
+    /// Whether a person still has to approve the merge.
+    pub wants_approval: bool,
     /// What a writer was about to push when it died.
     pub landing: Option<String>,
 }
@@ -51,7 +54,8 @@ pub struct GateRecord {
 }
 
 const NEXT: &str = "SELECT m.id, m.task_id, m.epoch, m.branch, m.commit_sha, m.state, m.landing, \
-    k.key, k.title, g.gates, g.target AS base FROM merge_queue m \
+    CASE WHEN EXISTS (SELECT 1 FROM merge_consents c WHERE c.merge_id = m.id \
+    AND c.approval = 'wanted') THEN 1 ELSE 0 END AS wants_approval, k.key, k.title, g.gates, g.target AS base FROM merge_queue m \
     JOIN tasks k ON k.id = m.task_id JOIN graphs g ON g.id = m.graph_id \
     WHERE m.project_id = $1 AND m.target = $2 AND m.state IN ('queued', 'testing') \
     ORDER BY COALESCE((SELECT c.place FROM merge_conflicts c WHERE c.task_id = m.task_id), m.id), \
@@ -173,11 +177,50 @@ impl TaskStore {
         .transpose()
     }
 
+    /// Keeps what matters of the output of gates that failed on an entry's merge, as evidence of
+    /// its task.
+    ///
+    /// # Errors
+    /// `StaleLease`.
+    pub async fn note_gate_failure(
+        &self,
+        lease: &QueueLease,
+        id: MergeId,
+        title: &str,
+        body: &str,
+    ) -> Result<(), StoreError> {
+        let asked = Arc::new((title.to_owned(), body.to_owned()));
+        self.as_writer(lease, move |tx, lease| {
+            let asked = Arc::clone(&asked);
+            Box::pin(async move {
+                let (title, body) = &*asked;
+                tx.run(
+                    "INSERT INTO evidence (task_id, epoch, agent, kind, title, body, url, \
+                     request_key, created_at) SELECT task_id, epoch, $4, $5, $6, $7, NULL, NULL, \
+                     {now} FROM merge_queue WHERE id = $1 AND project_id = $2 AND target = $3 \
+                     AND state = 'testing'",
+                    args![
+                        id.0,
+                        lease.project,
+                        &lease.target,
+                        MERGE_QUEUE,
+                        EvidenceKind::Test.name(),
+                        title,
+                        body,
+                    ],
+                )
+                .await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
     /// The commit is about to be pushed. From here on nobody takes the entry back.
     ///
     /// # Errors
-    /// `StaleLease`; `Conflict` when the entry is not being tested any more, or when there is no
-    /// passing gate record of exactly this commit.
+    /// `StaleLease`; `Conflict` when the entry is not being tested any more, when a person still has
+    /// to approve it, or when there is no passing gate record of exactly this commit.
     pub async fn merge_landing(
         &self,
         lease: &QueueLease,
@@ -192,7 +235,9 @@ impl TaskStore {
                 let changed = tx
                     .run(
                         "UPDATE merge_queue SET landing = $4, updated_at = {now} WHERE id = $1 \
-                         AND project_id = $2 AND target = $3 AND state = 'testing'",
+                         AND project_id = $2 AND target = $3 AND state = 'testing' \
+                         AND NOT EXISTS (SELECT 1 FROM merge_consents c \
+                         WHERE c.merge_id = merge_queue.id AND c.approval = 'wanted')",
                         args![id.0, lease.project, &lease.target, &sha],
                     )
                     .await?;
@@ -252,6 +297,7 @@ fn entry(row: &Record, lease: &QueueLease) -> Result<QueueEntry, StoreError> {
         gates: row.list("gates")?,
         base: (base != lease.target).then_some(base),
         state: row.named("state", MergeState::from_name)?,
+        wants_approval: row.flag("wants_approval")?,
         landing: row.opt_text("landing")?,
     })
 }
@@ -268,7 +314,7 @@ async fn keep_passed(tx: &mut Tx<'_>, lease: &QueueLease, sha: &str) -> Done<()>
     if relied_on.is_none() {
         return Ok(());
     }
-    Err(StoreError::conflict(format!("{sha} passed its gates and is on its way to the target"))
+    Err(StoreError::conflict(format!("{sha} passed its gates and is being pushed to the target"))
         .into())
 }
 
@@ -329,5 +375,5 @@ async fn landed(tx: &mut Tx<'_>, lease: &QueueLease, id: MergeId, sha: &str) -> 
 }
 
 pub(super) fn gone(id: MergeId) -> StoreError {
-    StoreError::conflict(format!("entry {id} is not in this merge queue any more"))
+    StoreError::conflict(format!("entry {id} is no longer in this merge queue"))
 }

@@ -167,9 +167,9 @@ impl TaskStore {
         let asked = Arc::new((project.map(str::to_owned), target.map(str::to_owned)));
         self.write(move |tx| {
             let asked = Arc::clone(&asked);
-            Box::pin(
-                async move { decide(tx, asked.0.as_deref(), asked.1.as_deref(), decision).await },
-            )
+            Box::pin(async move {
+                decide(tx, asked.0.as_deref(), asked.1.as_deref(), decision).await.map(drop)
+            })
         })
         .await
     }
@@ -279,12 +279,12 @@ async fn lift(tx: &mut Tx<'_>, lease: &QueueLease, text: &str) -> Done<()> {
     Ok(())
 }
 
-async fn decide(
+pub(in crate::store) async fn decide(
     tx: &mut Tx<'_>,
     project: Option<&str>,
     target: Option<&str>,
     decision: HoldDecision,
-) -> Done<()> {
+) -> Done<String> {
     let held = tx
         .all(
             "SELECT h.project_id, h.target, h.reason, p.name FROM merge_holds h \
@@ -295,7 +295,7 @@ async fn decide(
         .await?;
     let [one] = held.as_slice() else {
         if held.is_empty() {
-            return Err(StoreError::not_found("merge queue on hold of that name").into());
+            return Err(StoreError::not_found("merge queue on hold with that name").into());
         }
         let names = held
             .iter()
@@ -303,7 +303,7 @@ async fn decide(
             .collect::<Result<Vec<_>, StoreError>>()?;
         let names = names.join(", ");
         return Err(StoreError::conflict(format!(
-            "several merge queues are on hold ({names}): name the project and the target"
+            "several merge queues are on hold ({names}): specify the project and the target"
         ))
         .into());
     };
@@ -314,8 +314,8 @@ async fn decide(
         (HoldReason::TargetRewound, kept) => Some(kept.name()),
         (HoldReason::TargetBroken, HoldDecision::Follow | HoldDecision::Restore) => {
             return Err(StoreError::conflict(format!(
-                "{target} was not rewound: it does not pass its gates; repair it, and the queue \
-                 goes on by itself"
+                "{target} was not rewound, but fails its gates; repair it, and the queue \
+                 continues by itself"
             ))
             .into());
         }
@@ -331,7 +331,7 @@ async fn decide(
         args![id, &target],
     )
     .await?;
-    let text = format!("{target}: a person decides to {}", decision.name());
+    let text = format!("{target}: a person decided to {}", decision.name());
     tx.emit(NewEvent::new(TaskEventKind::MergePaused).text(text));
-    Ok(())
+    Ok(target)
 }

@@ -43,19 +43,20 @@ impl QueueLease {
 const WAITING_TARGET: &str = "SELECT m.id FROM merge_queue m JOIN merge_targets t \
     ON t.project_id = m.project_id AND t.target = m.target \
     WHERE m.state IN ('queued', 'testing') AND t.not_before <= {now} AND t.expires_at <= {now} \
-    UNION ALL SELECT t.epoch FROM merge_holds h JOIN merge_targets t \
+    AND t.paused_at IS NULL UNION ALL SELECT t.epoch FROM merge_holds h JOIN merge_targets t \
     ON t.project_id = h.project_id AND t.target = h.target \
-    WHERE h.decision IS NOT NULL AND t.not_before <= {now} AND t.expires_at <= {now} LIMIT 1";
+    WHERE h.decision IS NOT NULL AND t.not_before <= {now} AND t.expires_at <= {now} \
+    AND t.paused_at IS NULL LIMIT 1";
 
 const CLAIM_TARGET: &str = "SELECT t.project_id, t.target FROM merge_targets t \
-    WHERE t.not_before <= {now} AND t.expires_at <= {now} AND (EXISTS (SELECT 1 \
+    WHERE t.not_before <= {now} AND t.expires_at <= {now} AND t.paused_at IS NULL AND (EXISTS (SELECT 1 \
     FROM merge_queue m WHERE m.project_id = t.project_id AND m.target = t.target \
     AND m.state IN ('queued', 'testing')) OR EXISTS (SELECT 1 FROM merge_holds h \
     WHERE h.project_id = t.project_id AND h.target = t.target AND h.decision IS NOT NULL)) \
     ORDER BY t.expires_at, t.project_id, t.target LIMIT 1 {lock free}";
 
 const UNSEEN_TARGET: &str = "SELECT t.project_id, t.target FROM merge_targets t \
-    WHERE t.not_before <= {now} AND t.expires_at <= {now} AND t.looked_at < {now} - $1 \
+    WHERE t.not_before <= {now} AND t.expires_at <= {now} AND t.paused_at IS NULL AND t.looked_at < {now} - $1 \
     AND COALESCE(t.tip, t.head) IS NOT NULL AND EXISTS (SELECT 1 FROM projects p \
         WHERE p.id = t.project_id AND p.repository IS NOT NULL) \
     AND EXISTS (SELECT 1 FROM graphs g WHERE g.project_id = t.project_id \
@@ -274,12 +275,15 @@ async fn claim(
     Ok(Some(QueueLease { project, repository, target, epoch: row.int("epoch")? }))
 }
 
-/// Makes sure that a lease is still the branch's, and in a transaction that it stays so.
+/// Makes sure that a lease is still the branch's, and in a transaction that it stays so. Of a queue
+/// that a person has paused, it only lasts until what is being pushed has arrived.
 pub(super) async fn check_lease(tx: &mut Tx<'_>, lease: &QueueLease) -> Done<()> {
     let held = tx
         .maybe(
             "SELECT epoch FROM merge_targets WHERE project_id = $1 AND target = $2 \
-             AND epoch = $3 AND holder IS NOT NULL {lock}",
+             AND epoch = $3 AND holder IS NOT NULL AND (paused_at IS NULL OR EXISTS \
+                (SELECT 1 FROM merge_queue q WHERE q.project_id = $1 AND q.target = $2 \
+                AND q.state = 'testing' AND q.landing IS NOT NULL)) {lock}",
             args![lease.project, &lease.target, lease.epoch],
         )
         .await?;

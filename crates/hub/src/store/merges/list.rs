@@ -29,7 +29,9 @@ macro_rules! merge_rows {
         concat!(
             "SELECT m.*, p.name AS project, \
              CASE WHEN m.state = 'conflict' AND k.epoch = m.epoch \
-             AND k.state IN ('ready', 'waiting', 'blocked') THEN 1 ELSE 0 END AS unsolved \
+             AND k.state IN ('ready', 'waiting', 'blocked') THEN 1 ELSE 0 END AS unsolved, \
+             (SELECT MAX(a.id) FROM approvals a WHERE a.merge_id = m.id AND a.merge_id > 0 \
+             AND a.state = 'pending') AS request \
              FROM merge_queue m JOIN projects p ON p.id = m.project_id \
              JOIN tasks k ON k.id = m.task_id ",
             $rest
@@ -44,13 +46,14 @@ pub(in crate::store) const ENTRIES: &str = merge_rows!(
 );
 
 const BRANCHES: &str = "SELECT t.project_id, p.name AS project, p.repository, t.target, t.head, \
-    COALESCE(t.reason, t.waits_for) AS reason, \
+    COALESCE(t.reason, t.waits_for) AS reason, t.paused_at, \
     CASE WHEN t.expires_at > {now} THEN t.holder ELSE NULL END AS writer, \
     CASE WHEN t.not_before > {now} THEN t.not_before ELSE NULL END AS paused_until, \
     COALESCE(q.queued, 0) AS queued, COALESCE(q.testing, 0) AS testing, \
     COALESCE(q.merged, 0) AS merged \
     FROM merge_targets t JOIN projects p ON p.id = t.project_id LEFT JOIN \
-    (SELECT project_id, target, COUNT(CASE WHEN state = 'queued' THEN 1 END) AS queued, \
+    (SELECT project_id, target, \
+        COUNT(CASE WHEN state IN ('queued', 'waiting') THEN 1 END) AS queued, \
         COUNT(CASE WHEN state = 'testing' THEN 1 END) AS testing, \
         COUNT(CASE WHEN state = 'merged' THEN 1 END) AS merged \
         FROM merge_queue GROUP BY project_id, target) q \
@@ -129,7 +132,7 @@ impl TaskStore {
     }
 }
 
-pub(super) fn no_entry(id: MergeId) -> StoreError {
+pub(in crate::store) fn no_entry(id: MergeId) -> StoreError {
     StoreError::not_found(format_args!("entry {id} in a merge queue"))
 }
 
@@ -146,6 +149,7 @@ fn view(row: &Record) -> Result<Merge, StoreError> {
         merged: row.opt_text("merged")?,
         reason: row.opt_text("reason")?,
         unsolved: row.flag("unsolved")?,
+        approval: row.opt_int("request")?,
         created_at: time(row, "created_at")?,
         ended_at: opt_time(row, "ended_at")?,
     })
@@ -165,6 +169,7 @@ fn branch(row: &Record, hold: Option<MergeHold>) -> Result<Branch, StoreError> {
         merged: row.count("merged")?,
         paused_until: opt_time(row, "paused_until")?,
         reason: row.opt_text("reason")?,
+        paused_since: opt_time(row, "paused_at")?,
         hold,
     })
 }

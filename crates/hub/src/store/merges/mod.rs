@@ -7,6 +7,7 @@
 //! A writer that dies between the two last steps leaves the commit in `landing`: the next one looks
 //! whether the target has it.
 
+mod approval;
 mod entry;
 mod hold;
 mod lease;
@@ -16,11 +17,16 @@ mod redo;
 mod removal;
 mod rewind;
 
+pub use approval::{MergeQuestion, UnapprovedMerge};
+pub(super) use approval::{approve, expire, note_entry, note_rules, reject};
 pub use entry::{GateRecord, QueueEntry};
+pub(super) use hold::decide;
 pub use hold::{NewHold, TargetRecord};
 pub use lease::{QueueLease, TargetQueue};
 pub use list::MergeFilter;
+pub(super) use list::no_entry;
 #[cfg(test)]
 pub(super) use list::{ENTRIES, ENTRY};
 pub use redo::Redo;
+pub(super) use removal::{eject, requeue};
 pub use rewind::MergedCommit;

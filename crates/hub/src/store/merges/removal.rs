@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::entry::gone;
 use super::lease::QueueLease;
 use super::list::no_entry;
+use crate::store::approvals::{PendingOf, settle};
 use crate::store::attempts::set_ejected;
 use crate::store::columns::merge_event;
 use crate::store::conflicts::{self, ConflictReport};
@@ -158,28 +159,36 @@ impl TaskStore {
     /// # Errors
     /// `NotFound`; `Conflict` when it was merged, or is being pushed.
     pub async fn eject_merge(&self, id: MergeId, reason: &str) -> Result<Merge, StoreError> {
-        let reason = reason.to_owned();
-        let (state, then) = (MergeState::Ejected, TaskOutcome::Blocked);
-        let leave = Arc::new(RemovalReason { id, state, reason, then, conflict: None });
-        self.write(move |tx| {
-            let leave = Arc::clone(&leave);
-            Box::pin(async move {
-                let state = tx
-                    .maybe("SELECT state FROM merge_queue WHERE id = $1", args![leave.id.0])
-                    .await?
-                    .ok_or_else(|| no_entry(leave.id))?
-                    .named("state", MergeState::from_name)?;
-                match state {
-                    MergeState::Conflict | MergeState::Ejected => Ok(()),
-                    MergeState::Queued | MergeState::Testing | MergeState::Merged => {
-                        remove(tx, &leave, None).await
-                    }
-                }
-            })
-        })
-        .await?;
+        let reason = Arc::new(reason.to_owned());
+        self.write(move |tx| Box::pin(eject(tx, id, String::clone(&reason)))).await?;
         self.merge(id).await
     }
+}
+
+/// Throws an entry out for a person; nothing happens to one that left before.
+pub(in crate::store) async fn eject(tx: &mut Tx<'_>, id: MergeId, reason: String) -> Done<()> {
+    let state = tx
+        .maybe("SELECT state FROM merge_queue WHERE id = $1", args![id.0])
+        .await?
+        .ok_or_else(|| no_entry(id))?
+        .named("state", MergeState::from_name)?;
+    match state {
+        MergeState::Conflict | MergeState::Ejected => Ok(()),
+        MergeState::Queued | MergeState::Testing | MergeState::Waiting | MergeState::Merged => {
+            take_out(tx, id, reason, TaskOutcome::Blocked).await
+        }
+    }
+}
+
+/// Throws an entry out that is still there.
+pub(super) async fn take_out(
+    tx: &mut Tx<'_>,
+    id: MergeId,
+    reason: String,
+    then: TaskOutcome,
+) -> Done<()> {
+    let state = MergeState::Ejected;
+    remove(tx, &RemovalReason { id, state, reason, then, conflict: None }, None).await
 }
 
 /// With a lease, only entries of its branch; what was about to be pushed was not then: its writer
@@ -189,7 +198,8 @@ async fn remove(tx: &mut Tx<'_>, leave: &RemovalReason, lease: Option<&QueueLeas
         .maybe(
             "UPDATE merge_queue SET state = $2, reason = $3, updated_at = {now}, \
              ended_at = {now}, landing = NULL WHERE id = $1 \
-             AND state IN ('queued', 'testing') AND (landing IS NULL OR $4 IS NOT NULL) \
+             AND state IN ('queued', 'testing', 'waiting') \
+             AND (landing IS NULL OR $4 IS NOT NULL) \
              AND ($4 IS NULL OR (project_id = $4 AND target = $5)) \
              RETURNING task_id, epoch, graph_id, project_id, target",
             args![
@@ -213,11 +223,14 @@ async fn remove(tx: &mut Tx<'_>, leave: &RemovalReason, lease: Option<&QueueLeas
         }
         return Err(not_taken_back(tx, leave.id, lease).await?.into());
     };
+    settle(tx, PendingOf::Merge(leave.id), &leave.reason).await?;
     let kind = match leave.state {
         MergeState::Conflict => TaskEventKind::MergeConflict,
-        MergeState::Ejected | MergeState::Queued | MergeState::Testing | MergeState::Merged => {
-            TaskEventKind::MergeEjected
-        }
+        MergeState::Ejected
+        | MergeState::Queued
+        | MergeState::Testing
+        | MergeState::Waiting
+        | MergeState::Merged => TaskEventKind::MergeEjected,
     };
     tx.emit(merge_event(kind, leave.id, &entry)?.text(&leave.reason));
     let then = match &leave.conflict {
@@ -255,7 +268,7 @@ async fn not_taken_back(
         .await?;
     Ok(match (pushed, lease) {
         (Some(_), None) => StoreError::conflict(format!(
-            "entry {id} is being pushed to the target branch: wait until it is merged or refused"
+            "entry {id} is being pushed to the target branch: wait until it is merged or rejected"
         )),
         (Some(_), Some(_)) | (None, _) => gone(id),
     })
@@ -310,27 +323,28 @@ pub(super) async fn take_dependants_along(
     task: TaskId,
     then: TaskOutcome,
 ) -> Done<()> {
-    let reason = format!("task {task}, which it needs, was thrown out of the merge queue");
+    let reason = format!("task {task}, which it needs, was removed from the merge queue");
     let along = tx
         .all(
             "WITH RECURSIVE later (id) AS (SELECT task_id FROM dependencies WHERE needs_id = $1 \
              UNION SELECT d.task_id FROM dependencies d JOIN later l ON d.needs_id = l.id) \
              UPDATE merge_queue SET state = 'ejected', reason = $2, updated_at = {now}, \
              ended_at = {now} WHERE task_id IN (SELECT id FROM later) \
-             AND state IN ('queued', 'testing') AND landing IS NULL \
+             AND state IN ('queued', 'testing', 'waiting') AND landing IS NULL \
              RETURNING id, task_id, epoch, graph_id",
             args![task.0, &reason],
         )
         .await?;
     for entry in along {
         let id = MergeId(entry.int("id")?);
+        settle(tx, PendingOf::Merge(id), &reason).await?;
         tx.emit(merge_event(TaskEventKind::MergeEjected, id, &entry)?.text(&reason));
         give_back(tx, &entry, &reason, then).await?;
     }
     Ok(())
 }
 
-async fn requeue(tx: &mut Tx<'_>, id: MergeId) -> Done<()> {
+pub(in crate::store) async fn requeue(tx: &mut Tx<'_>, id: MergeId) -> Done<()> {
     let entry = tx
         .maybe(
             "SELECT state, task_id, epoch, graph_id, branch, commit_sha FROM merge_queue \
@@ -340,7 +354,7 @@ async fn requeue(tx: &mut Tx<'_>, id: MergeId) -> Done<()> {
         .await?
         .ok_or_else(|| no_entry(id))?;
     match entry.named("state", MergeState::from_name)? {
-        MergeState::Queued | MergeState::Testing => return Ok(()),
+        MergeState::Queued | MergeState::Testing | MergeState::Waiting => return Ok(()),
         MergeState::Merged => {
             return Err(StoreError::conflict(format!("entry {id} is merged")).into());
         }
@@ -356,7 +370,7 @@ async fn requeue(tx: &mut Tx<'_>, id: MergeId) -> Done<()> {
         .await?;
     if gone.is_some() {
         return Err(StoreError::conflict(format!(
-            "the branch {} was kept for long enough and deleted: the task has to be done again",
+            "the branch {} was deleted after its retention period: the task must be redone",
             entry.text("branch")?
         ))
         .into());
@@ -372,7 +386,7 @@ async fn requeue(tx: &mut Tx<'_>, id: MergeId) -> Done<()> {
         .await?;
     if changed == 0 {
         return Err(StoreError::conflict(format!(
-            "task {} was given to somebody again, or is over",
+            "task {} was assigned again, or has ended",
             lease.task
         ))
         .into());
@@ -380,6 +394,12 @@ async fn requeue(tx: &mut Tx<'_>, id: MergeId) -> Done<()> {
     tx.run(
         "UPDATE merge_queue SET state = 'queued', reason = NULL, staged = NULL, landing = NULL, \
          ended_at = NULL, updated_at = {now} WHERE id = $1",
+        args![id.0],
+    )
+    .await?;
+    // Whoever has to approve it is asked again.
+    tx.run(
+        "UPDATE merge_consents SET approval = 'wanted' WHERE merge_id = $1 AND approval = 'given'",
         args![id.0],
     )
     .await?;

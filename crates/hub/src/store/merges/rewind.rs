@@ -10,6 +10,7 @@ use crate::store::connect::TaskStore;
 use crate::store::epics::POSITIONS;
 use crate::store::error::StoreError;
 use crate::store::finish::revive;
+use crate::store::tasks::hold_while_paused;
 use crate::store::tx::{Done, NewEvent, Tx};
 use crate::store::value::args;
 use greenloop_model::task::{GraphId, Lease, MergeId, TaskEventKind, TaskId};
@@ -100,7 +101,7 @@ async fn follow(
     }
     let now = tip.map_or_else(
         || format!("{} was deleted", lease.target),
-        |tip| format!("somebody moved {} back to {}", lease.target, short(tip)),
+        |tip| format!("{} was moved back to {}", lease.target, short(tip)),
     );
     for id in lost {
         reopen(tx, lease, *id, &now).await?;
@@ -113,7 +114,7 @@ async fn follow(
     )
     .await?;
     tx.run("DELETE FROM merge_holds WHERE project_id = $1 AND target = $2", place()).await?;
-    let text = format!("{}: {now}; {} merges are open again", lease.target, lost.len());
+    let text = format!("{}: {now}; {} merges must be redone", lease.target, lost.len());
     tx.emit(NewEvent::new(TaskEventKind::MergeResumed).text(text));
     Ok(())
 }
@@ -132,7 +133,7 @@ async fn reopen(tx: &mut Tx<'_>, lease: &QueueLease, id: MergeId, now: &str) -> 
         )
         .await?;
     let Some(row) = row else { return Ok(()) };
-    let reason = format!("{} was taken back: {now}", short(&row.text("merged")?));
+    let reason = format!("{} was removed: {now}", short(&row.text("merged")?));
     let entry = tx
         .one(
             "UPDATE merge_queue SET state = 'ejected', merged = NULL, landing = NULL, \
@@ -196,6 +197,9 @@ async fn reopen(tx: &mut Tx<'_>, lease: &QueueLease, id: MergeId, now: &str) -> 
     }
     take_dependants_along(tx, attempt.task, TaskOutcome::Again).await?;
     revive(tx, graph).await?;
+    if hold_while_paused(tx, attempt.task).await? {
+        return Ok(());
+    }
     match task.text("state")?.as_str() {
         "ready" => tx.emit(NewEvent::new(TaskEventKind::TaskReady).graph(graph).task(attempt.task)),
         "blocked" => {

@@ -129,7 +129,10 @@ async fn refusals_name_the_role_and_show_no_token() {
     let nobody = as_azure(&server, Identity::with_credential(Counting::living(-1)), &[]);
     let error = nobody.login(&host(&server)).await.unwrap_err();
     assert_eq!(error.kind, RegistryErrorKind::Auth);
-    assert!(greenloop_model::error_chain(&error).contains("no Microsoft Entra token"), "{error:?}");
+    assert!(
+        greenloop_model::error_chain(&error).contains("could not get a Microsoft Entra token"),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]

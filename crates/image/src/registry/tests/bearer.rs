@@ -153,8 +153,16 @@ async fn refused_logins_are_told_apart_from_servers_that_are_down() {
         ),
         (ResponseTemplate::new(503), RegistryErrorKind::Server, "HTTP 503"),
         (ResponseTemplate::new(429), RegistryErrorKind::Limited, "HTTP 429"),
-        (ResponseTemplate::new(200).set_body_json(json!({})), RegistryErrorKind::Protocol, "none"),
-        (ResponseTemplate::new(200).set_body_string("<html>"), RegistryErrorKind::Protocol, "none"),
+        (
+            ResponseTemplate::new(200).set_body_json(json!({})),
+            RegistryErrorKind::Protocol,
+            "no token",
+        ),
+        (
+            ResponseTemplate::new(200).set_body_string("<html>"),
+            RegistryErrorKind::Protocol,
+            "no token",
+        ),
     ] {
         let server = guarded("t", "repository:team/fleet:pull").await;
         Mock::given(path("/token")).respond_with(answer).mount(&server).await;

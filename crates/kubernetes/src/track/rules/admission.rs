@@ -12,8 +12,8 @@ pub(super) const RULES: &[Rule] = &[
         deferral: Deferral::Moving,
         class: FailureClass::Quota,
         line: "{workload}: no pod can be created, the namespace's quota is used up: {message}",
-        about: "A ResourceQuota refuses the pod. Waits while pods of the workload are still going \
-                away, for they give their share back.",
+        about: "A ResourceQuota rejects the pod. Waits while pods of the workload are still \
+            terminating, because they release their share.",
         examples: &[(
             "FailedCreate",
             "pods \"web-6c5f9d8b7-\" is forbidden: exceeded quota: compute, requested: \
@@ -83,9 +83,9 @@ pub(super) const RULES: &[Rule] = &[
         ],
         when: When::Now,
         class: FailureClass::Config,
-        line: "{workload}: no pod can be created, the cluster refuses it: {message}",
-        about: "A limit range, an admission policy, a webhook or the API's own validation refuses \
-                the pod.",
+        line: "{workload}: no pod can be created, the cluster rejects it: {message}",
+        about: "A limit range, an admission policy, a webhook or the API's own validation rejects \
+            the pod.",
         examples: &[
             (
                 "FailedCreate",
@@ -113,7 +113,7 @@ pub(super) const RULES: &[Rule] = &[
         deferral: Deferral::Moving,
         class: FailureClass::Infrastructure,
         line: "{workload}: no pod can be created: {message}",
-        about: "Pods cannot be created for a reason that none of the rows above knows.",
+        about: "Pods cannot be created for another reason.",
         examples: &[("FailedCreate", "etcdserver: request timed out")],
         ..ROW
     },

@@ -21,7 +21,7 @@ pub(super) const RULES: &[Rule] = &[
         when: When::Never,
         class: FailureClass::Infrastructure,
         line: "{pod}: the kubelet is behind: {message}",
-        about: "The kubelet has not heard of the object yet; it tries again.",
+        about: "The kubelet has not received the object yet; it retries.",
         examples: &[(
             "CreateContainerConfigError",
             "failed to sync configmap cache: timed out waiting for the condition",
@@ -36,7 +36,7 @@ pub(super) const RULES: &[Rule] = &[
         when: When::After(s(2)),
         deferral: Deferral::Made,
         class: FailureClass::Config,
-        line: "{pod}: container {container} cannot be made: {message}",
+        line: "{pod}: container {container} cannot be created: {message}",
         about: "The container's environment names a ConfigMap, Secret or key that does not exist.",
         examples: &[
             ("CreateContainerConfigError", "secret \"web-secrets\" not found"),
@@ -54,7 +54,7 @@ pub(super) const RULES: &[Rule] = &[
         reasons: &["CreateContainerConfigError"],
         when: When::After(s(2)),
         class: FailureClass::Config,
-        line: "{pod}: container {container} cannot be made: {message}",
+        line: "{pod}: container {container} cannot be created: {message}",
         about: "The container's settings contradict the image or each other.",
         examples: &[(
             "CreateContainerConfigError",
@@ -80,7 +80,7 @@ pub(super) const RULES: &[Rule] = &[
         when: When::Never,
         class: FailureClass::Infrastructure,
         line: "{pod}: the node cannot start container {container} yet: {message}",
-        about: "The node's runtime is in trouble; the kubelet tries again.",
+        about: "The node's runtime fails; the kubelet retries.",
         examples: &[
             ("CreateContainerError", "context deadline exceeded"),
             (
@@ -97,9 +97,9 @@ pub(super) const RULES: &[Rule] = &[
         says: &["exec format error"],
         when: When::Now,
         class: FailureClass::Config,
-        line: "{pod}: container {container} is built for another processor, or its entry point \
-               is no program: {message}",
-        about: "The kernel does not know how to run the entry point.",
+        line: "{pod}: container {container} is built for another architecture, or its entry point \
+            is not a program: {message}",
+        about: "The kernel cannot execute the entry point.",
         examples: &[(
             "StartError",
             "failed to create containerd task: failed to create shim task: OCI runtime create \
@@ -120,7 +120,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         when: When::Now,
         class: FailureClass::Config,
-        line: "{pod}: container {container} has no such command: {message}",
+        line: "{pod}: the command of container {container} does not exist: {message}",
         about: "The command is not in the image.",
         examples: &[
             (
@@ -151,7 +151,7 @@ pub(super) const RULES: &[Rule] = &[
         when: When::Now,
         class: FailureClass::Config,
         line: "{pod}: container {container} cannot be started: {message}",
-        about: "The entry point is not executable, or a mount hits the wrong kind of file.",
+        about: "The entry point is not executable, or a mount targets the wrong kind of file.",
         examples: &[(
             "StartError",
             "failed to create containerd task: failed to create shim task: OCI runtime create \
@@ -167,7 +167,7 @@ pub(super) const RULES: &[Rule] = &[
         when: When::TimesOrAfter(2, s(20)),
         class: FailureClass::Config,
         line: "{pod}: container {container} cannot be started: {message}",
-        about: "A start error that none of the rows above knows.",
+        about: "Another start error.",
         examples: &[(
             "StartError",
             "failed to create containerd task: failed to create shim task: OCI runtime create \

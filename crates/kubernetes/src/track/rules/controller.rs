@@ -10,9 +10,9 @@ pub(super) const RULES: &[Rule] = &[
         reasons: &["StuckPod"],
         when: When::After(s(5)),
         class: FailureClass::Config,
-        line: "{workload} does not move on: {message}",
+        line: "{workload} makes no progress: {message}",
         about: "A StatefulSet with ordered pods waits for a broken pod of an earlier revision and \
-                never replaces it; somebody has to delete that pod.",
+            never replaces it; a person must delete that pod.",
         examples: &[("StuckPod", "it waits for pod db-1 of an earlier revision, which is broken")],
         ..ROW
     },
@@ -23,7 +23,7 @@ pub(super) const RULES: &[Rule] = &[
         when: When::After(s(2)),
         class: FailureClass::Config,
         line: "{workload}: its ReplicaSet cannot be created: {message}",
-        about: "The Deployment's controller is refused the new ReplicaSet.",
+        about: "The API server rejects the new ReplicaSet of the Deployment's controller.",
         examples: &[(
             "ReplicaSetCreateError",
             "Failed to create new replica set \"web-6c5f9d8b7\": admission webhook denied it",
@@ -50,8 +50,8 @@ pub(super) const RULES: &[Rule] = &[
         when: When::Now,
         class: FailureClass::Timeout,
         line: "{message}",
-        about: "The time that the rollout was given has passed. The class is that of the last \
-                transient trouble, where there is one.",
+        about: "The rollout's deadline has passed. The class is that of the last transient \
+            problem, if there is one.",
         examples: &[("Deadline", "deployment/web is not ready after 5m: 1 of 3 ready")],
         ..ROW
     },

@@ -10,8 +10,8 @@ pub(super) const RULES: &[Rule] = &[
         reasons: &["OutOfMemory"],
         when: When::Times(2),
         class: FailureClass::Config,
-        line: "{pod}: container {container} was killed {count} times for using more memory than \
-               its limit",
+        line: "{pod}: container {container} was killed {count} times for exceeding its memory \
+            limit",
         about: "`OOMKilled` twice: the limit in the manifest is too small, or the program leaks.",
         examples: &[("OutOfMemory", "")],
         ..ROW
@@ -22,7 +22,7 @@ pub(super) const RULES: &[Rule] = &[
         reasons: &["CannotRun"],
         when: When::Now,
         class: FailureClass::Config,
-        line: "{pod}: container {container} cannot be run: {message}",
+        line: "{pod}: container {container} cannot run: {message}",
         about: "The container's log says that its program cannot be executed: exec format error, \
                 missing interpreter or command, a missing shared library.",
         examples: &[("CannotRun", "exec /app/server: exec format error")],
@@ -35,10 +35,9 @@ pub(super) const RULES: &[Rule] = &[
         when: When::Times(2),
         class: FailureClass::Code,
         log_class: true,
-        line: "{pod}: container {container} dies each time it starts, and says the same: {message}",
-        about: "Two crashes in a row whose previous logs say the same thing, of a cause that no \
-                waiting changes: a variable that is not set, a module that is not there, a program \
-                that cannot be executed.",
+        line: "{pod}: container {container} crashes at each start with the same message: {message}",
+        about: "Two crashes in a row with the same message, of a cause that waiting cannot \
+            change: an unset variable, a missing module, a program that cannot be executed.",
         examples: &[("SameCause", "DATABASE_URL is not set")],
         ..ROW
     },
@@ -50,7 +49,7 @@ pub(super) const RULES: &[Rule] = &[
         deferral: Deferral::Moving,
         class: FailureClass::Code,
         log_class: true,
-        line: "{pod}: container {container} dies each time it starts, and says the same: {message}",
+        line: "{pod}: container {container} crashes at each start with the same message: {message}",
         about: "Two crashes in a row whose previous logs say the same thing, which may or may not \
                 be of waiting: a panic, a refused permission, a setting without a name. Where the \
                 words of a Job tell nothing, its own limits decide.",
@@ -66,8 +65,8 @@ pub(super) const RULES: &[Rule] = &[
         class: FailureClass::Code,
         log_class: true,
         line: "{pod}: container {container} died waiting for something ({count} so far): {message}",
-        about: "Crashes that look like waiting: a connection refused, a name or a table that is \
-                not there, a lock that is held, a timeout.",
+        about: "Crashes that indicate waiting: a refused connection, a missing name or table, a \
+            held lock, a timeout.",
         examples: &[("Waits", "exit status 1; connect: connection refused")],
         ..ROW
     },
@@ -80,7 +79,7 @@ pub(super) const RULES: &[Rule] = &[
         class: FailureClass::Unknown,
         log_class: true,
         line: "{pod}: container {container} died {count} times: {message}",
-        about: "Silent exits, and crashes that say something else each time.",
+        about: "Exits without a message, and crashes with a different message each time.",
         examples: &[("Unclear", "exit status 1, without a word")],
         ..ROW
     },

@@ -11,8 +11,9 @@ pub(super) const RULES: &[Rule] = &[
         says: &["exceeds the total limit of containers", "exceeds the limit", "exceeded its local"],
         when: When::Times(2),
         class: FailureClass::Config,
-        line: "{pod} was evicted, as was one before, for writing more than its own limit: {message}",
-        about: "An eviction for the pod's own ephemeral-storage or emptyDir limit comes again.",
+        line: "{pod} was evicted, like an earlier one, for exceeding its own storage limit: \
+            {message}",
+        about: "A second eviction for the pod's own ephemeral-storage or emptyDir limit.",
         examples: &[
             (
                 "Evicted",
@@ -27,9 +28,9 @@ pub(super) const RULES: &[Rule] = &[
         source: Source::Pod,
         when: When::Never,
         class: FailureClass::Infrastructure,
-        line: "{pod} was taken down by the cluster: {message}",
+        line: "{pod} was stopped by the cluster: {message}",
         about: "Evictions, preemption, a node that is lost, drained or shut down: the controller \
-                makes another pod.",
+            creates another pod.",
         examples: &[
             ("Evicted", "The node was low on resource: memory. Threshold quantity: 100Mi"),
             ("Preempting", "Preempted in order to admit critical pod"),

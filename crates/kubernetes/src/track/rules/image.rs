@@ -45,7 +45,7 @@ pub(super) const RULES: &[Rule] = &[
         when: When::Now,
         class: FailureClass::Config,
         line: "{pod}: {image} was not built for the node's platform: {message}",
-        about: "The registry has the image, but not for this kind of processor.",
+        about: "The registry has the image, but not for this platform.",
         examples: &[(
             "ErrImagePull",
             "rpc error: code = NotFound desc = failed to pull and unpack image \
@@ -70,9 +70,9 @@ pub(super) const RULES: &[Rule] = &[
         but_not: &["dial tcp", "i/o timeout", "toomanyrequests", "TLS handshake timeout"],
         when: When::Now,
         class: FailureClass::Auth,
-        line: "{pod}: the cluster may not pull {image}: {message}",
-        about: "The registry refuses the node's credentials (or, on Docker Hub, the repository \
-                does not exist). A person's matter: no patch repairs it.",
+        line: "{pod}: the cluster is not permitted to pull {image}: {message}",
+        about: "The registry rejects the node's credentials (or, on Docker Hub, the repository \
+            does not exist). Needs a person: no patch can repair it.",
         examples: &[
             (
                 "ErrImagePull",
@@ -101,8 +101,8 @@ pub(super) const RULES: &[Rule] = &[
         when: When::TimesOrAfter(2, s(5)),
         class: FailureClass::Config,
         line: "{pod}: {image} is not in its registry: {message}",
-        about: "The registry does not know this digest. One just pushed may lag in a replicated \
-                registry, hence the second attempt.",
+        about: "The registry does not have this digest. A new digest may arrive late in a \
+            replicated registry, hence the second attempt.",
         examples: &[(
             "ErrImagePull",
             "rpc error: code = NotFound desc = failed to pull and unpack image \
@@ -120,7 +120,7 @@ pub(super) const RULES: &[Rule] = &[
         when: When::Now,
         class: FailureClass::Config,
         line: "{pod}: {image} is not in its registry: {message}",
-        about: "The registry knows no such tag or repository.",
+        about: "The registry does not have this tag or repository.",
         examples: &[
             (
                 "ErrImagePull",
@@ -140,7 +140,7 @@ pub(super) const RULES: &[Rule] = &[
         when: When::Never,
         class: FailureClass::Quota,
         line: "{pod}: the registry limits pulls: {message}",
-        about: "The registry answers again after a while.",
+        about: "The registry limits the rate of pulls for some time.",
         examples: &[(
             "ErrImagePull",
             "failed to copy: httpReadSeeker: failed open: unexpected status code 429 Too Many \
@@ -155,8 +155,7 @@ pub(super) const RULES: &[Rule] = &[
         when: When::Never,
         class: FailureClass::Infrastructure,
         line: "{pod}: {image} cannot be pulled now: {message}",
-        about: "The node cannot reach the registry, or the registry is in trouble; the kubelet \
-                tries again.",
+        about: "The node cannot reach the registry, or the registry fails; the kubelet retries.",
         examples: &[
             (
                 "ErrImagePull",

@@ -38,13 +38,13 @@ pub(super) const RULES: &[Rule] = &[
         reasons: &["WrongPort"],
         when: When::Now,
         class: FailureClass::Config,
-        line: "{pod}: container {container} will never be ready: {message}",
+        line: "{pod}: container {container} cannot become ready: {message}",
         about: "The readiness probe's connection is refused while the same container listens on \
-                another port. Greenloop looked twice, through a port-forward of its own, at the \
-                ports that the container declares or, where it is alone in its pod, at usual ones.",
+            another port. Greenloop checked twice, through a port-forward, the ports that the \
+            container declares, or common ones if it is the only container of its pod.",
         examples: &[(
             "WrongPort",
-            "its readiness probe asks port 9999, where nothing listens; it listens on 8080",
+            "its readiness probe uses port 9999, where nothing listens; it listens on 8080",
         )],
         ..ROW
     },
@@ -54,7 +54,7 @@ pub(super) const RULES: &[Rule] = &[
         reasons: &["LoopbackOnly"],
         when: When::Now,
         class: FailureClass::Config,
-        line: "{pod}: container {container} will never be ready: {message}",
+        line: "{pod}: container {container} cannot become ready: {message}",
         about: "The readiness probe's connection is refused at the pod's address, while the port \
                 is open on the pod's loopback: the program binds 127.0.0.1.",
         examples: &[(
@@ -70,8 +70,8 @@ pub(super) const RULES: &[Rule] = &[
         says: &["executable file not found", "no such file or directory"],
         when: When::After(s(2)),
         class: FailureClass::Config,
-        line: "{pod}: container {container} will never be ready, its readiness probe cannot be \
-               run: {message}",
+        line: "{pod}: container {container} cannot become ready, because its readiness probe \
+            cannot run: {message}",
         about: "The probe's command is not in the image.",
         examples: &[(
             "Errored",
@@ -96,7 +96,7 @@ pub(super) const RULES: &[Rule] = &[
         class: FailureClass::Code,
         log_class: true,
         line: "{pod}: container {container} is not ready: {message}",
-        about: "The program answers the readiness probe, but knows no such path.",
+        about: "The program answers the readiness probe, but does not have the path.",
         examples: &[("Status", "Readiness probe failed: HTTP probe failed with statuscode: 404")],
         ..ROW
     },
@@ -106,10 +106,10 @@ pub(super) const RULES: &[Rule] = &[
         when: When::Never,
         class: FailureClass::Code,
         log_class: true,
-        line: "{pod}: container {container} runs and does not become ready: {message}",
-        about: "Whatever else the readiness probe says. A program that is slow to start looks just \
-                the same, so it has until `wait_timeout` or the Deployment's own \
-                progressDeadlineSeconds.",
+        line: "{pod}: container {container} runs, but does not become ready: {message}",
+        about: "Any other result of the readiness probe. A program that is slow to start looks \
+            the same, so the deadline is `wait_timeout` or the Deployment's own \
+            progressDeadlineSeconds.",
         examples: &[
             ("Status", "Readiness probe failed: HTTP probe failed with statuscode: 503"),
             (

@@ -45,7 +45,7 @@ pub(super) const RULES: &[Rule] = &[
         but_not: &["Insufficient", "node.kubernetes.io/"],
         when: When::After(s(60)),
         class: FailureClass::Config,
-        line: "{pod} could not be scheduled for 60 s, no node is of the kind it asks for: {message}",
+        line: "{pod} could not be scheduled for 60 s, no node matches: {message}",
         about: "The pod's selector, affinity or tolerations fit no node.",
         examples: &[(
             "Unschedulable",
@@ -61,7 +61,7 @@ pub(super) const RULES: &[Rule] = &[
         when: When::After(s(60)),
         class: FailureClass::Infrastructure,
         line: "{pod} could not be scheduled for 60 s: {message}",
-        about: "No node has room, and none is being added.",
+        about: "No node has capacity, and none is being added.",
         examples: &[
             (
                 "Unschedulable",
@@ -87,7 +87,7 @@ pub(super) const RULES: &[Rule] = &[
         when: When::Never,
         class: FailureClass::Config,
         line: "{pod} waits for its scheduling gates to be removed",
-        about: "Somebody else decides when the pod may be scheduled.",
+        about: "Another controller decides when the pod may be scheduled.",
         examples: &[("SchedulingGated", "Scheduling is blocked due to non-empty scheduling gates")],
         ..ROW
     },

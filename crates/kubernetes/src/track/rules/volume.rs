@@ -11,7 +11,7 @@ pub(super) const RULES: &[Rule] = &[
         when: When::Never,
         class: FailureClass::Infrastructure,
         line: "{pod}: the kubelet is behind: {message}",
-        about: "The kubelet has not heard of the object yet; it tries again.",
+        about: "The kubelet has not received the object yet; it retries.",
         examples: &[(
             "FailedMount",
             "MountVolume.SetUp failed for volume \"kube-api-access-8tx2v\" : failed to sync \
@@ -85,8 +85,8 @@ pub(super) const RULES: &[Rule] = &[
         reasons: &["FailedCreatePodSandBox"],
         when: When::Never,
         class: FailureClass::Infrastructure,
-        line: "{pod}: the node cannot set it up yet: {message}",
-        about: "The node's network or runtime is in trouble; the kubelet tries again.",
+        line: "{pod}: the node cannot set up the pod yet: {message}",
+        about: "The node's network or runtime fails; the kubelet retries.",
         examples: &[(
             "FailedCreatePodSandBox",
             "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup \

@@ -10,8 +10,8 @@ pub(super) const RULES: &[Rule] = &[
         reasons: &["Paused"],
         when: When::Now,
         class: FailureClass::Config,
-        line: "{workload} is paused (spec.paused: true): nothing will be rolled out",
-        about: "A paused Deployment rolls nothing out until somebody resumes it.",
+        line: "{workload} is paused (spec.paused: true): nothing is rolled out",
+        about: "A paused Deployment rolls out nothing until it is resumed.",
         examples: &[("Paused", "")],
         ..ROW
     },

@@ -31,7 +31,11 @@ impl Supervisor<DockerWorkload> {
         let found = match listed {
             Ok(found) => found,
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "containers not seen");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "could not list \
+                    containers"
+                );
                 return self.workload.sweep.ended(false);
             }
         };

@@ -1,5 +1,5 @@
-// The hub's HTTP API, version 1, as far as a reader needs it. Only reads: the dashboard holds
-// no right to change anything.
+// The hub's HTTP API, version 1, as far as the dashboard needs it. Whatever changes something
+// carries the token of this tab in a header, which no other site can make a browser send.
 
 const BASE = '/api/v1';
 const TOKEN = 'greenloop.token';
@@ -38,14 +38,42 @@ export class Api {
     return sessionStorage.getItem(TOKEN) !== null;
   }
 
+  token() {
+    return sessionStorage.getItem(TOKEN);
+  }
+
+  /** Changes something, once, however often the browser sends it. Throws {@link Problem}. */
+  async send(method, path, body) {
+    const response = await fetch(BASE + path, {
+      method,
+      headers: this.headers({
+        Accept: 'application/json',
+        'Content-Type': 'application/json',
+        'Idempotency-Key': requestKey(),
+      }),
+      body: JSON.stringify(body ?? {}),
+      cache: 'no-store',
+      signal: AbortSignal.timeout(PATIENCE),
+    });
+    const text = await response.text();
+    let record = null;
+    try {
+      record = text ? JSON.parse(text) : null;
+    } catch {
+      // Not the hub's own answer.
+    }
+    if (!response.ok) throw new Problem(response.status, record);
+    return record;
+  }
+
   headers(more = {}) {
     const token = sessionStorage.getItem(TOKEN);
     return token ? { ...more, Authorization: `Bearer ${token}` } : more;
   }
 
   /** One record. Throws {@link Problem} for a refusal, a TypeError when nobody answers. */
-  async get(path, signal) {
-    const limit = AbortSignal.timeout(PATIENCE);
+  async get(path, signal, patience = PATIENCE) {
+    const limit = AbortSignal.timeout(patience);
     const response = await fetch(BASE + path, {
       headers: this.headers({ Accept: 'application/json' }),
       cache: 'no-cache',
@@ -54,6 +82,17 @@ export class Api {
     this.#clock.learn(response.headers.get('date'));
     if (!response.ok) throw new Problem(response.status, await response.json().catch(() => null));
     return response.json();
+  }
+
+  /** What is no record: a file. */
+  async blob(path) {
+    const response = await fetch(BASE + path, {
+      headers: this.headers(),
+      cache: 'no-store',
+      signal: AbortSignal.timeout(PATIENCE),
+    });
+    if (!response.ok) throw new Problem(response.status, await response.json().catch(() => null));
+    return response.blob();
   }
 
   /** All items of a paged list, in order, up to `most`. */
@@ -86,4 +125,10 @@ export class Api {
     if (!response.ok) throw new Problem(response.status, await response.json().catch(() => null));
     return response.body;
   }
+}
+
+/** `crypto.randomUUID` is only there where the page is served securely. */
+function requestKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 }

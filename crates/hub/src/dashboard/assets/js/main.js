@@ -1,6 +1,7 @@
 // Puts the parts together: the connection changes the state, the state asks for a frame, the
 // frame brings the page up to date. Nothing else holds state.
 
+import { sessionPanel } from './actions/session.js';
 import { Announcer } from './announce.js';
 import { Api } from './api.js';
 import { setText } from './dom.js';
@@ -8,11 +9,16 @@ import { percent } from './format.js';
 import { backoff } from './live/backoff.js';
 import { Clock } from './live/clock.js';
 import { Stream } from './live/stream.js';
+import { approvalPage } from './pages/approval.js';
+import { approvalsPage } from './pages/approvals.js';
 import { graphPage } from './pages/graph.js';
 import { loadingNote, missingPage, tokenNote } from './pages/notes.js';
 import { overviewPage } from './pages/overview.js';
 import { runPage } from './pages/run.js';
+import { runsPage } from './pages/runs.js';
+import { searchPage } from './pages/search.js';
 import { taskPage } from './pages/task.js';
+import { timelinePage } from './pages/timeline.js';
 import { graphChoice } from './panels/graph_choice.js';
 import { linePanel, standing } from './panels/line.js';
 import { tick } from './panels/pieces.js';
@@ -82,6 +88,18 @@ function chooseGraph(id) {
   state.summary = null;
   state.history = [];
   sync.want(OF_GRAPH);
+  frame();
+}
+
+const session = sessionPanel(document.getElementById('session'), api, () => {
+  stream.reopen();
+  acted(['session']);
+});
+
+/** After an action the page shows what became of it without waiting for the event. */
+function acted(names = []) {
+  sync.want([...names, 'graphs', 'tasks', 'agents', 'merges', 'branches', 'summary']);
+  page?.refresh?.();
   frame();
 }
 
@@ -155,6 +173,7 @@ function draw() {
   lastFrame = performance.now();
   connection.update(line, Date.now());
   choice.update(state);
+  session.update(state);
   if (line.state === 'unauthorised') show('token', () => tokenNote(giveToken, api.hasToken()));
   else if (!state.loaded) {
     show('loading', () => loading.element);
@@ -198,17 +217,27 @@ function healthText() {
     .join(' · ');
 }
 
-function openPage({ page: name, id }) {
-  const use = { api, changed: frame, failed: (error) => failed(null, error) };
+function openPage({ page: name, id, filter }) {
+  const use = { api, acted: () => acted(), changed: frame, failed: (error) => failed(null, error) };
   switch (name) {
     case 'overview':
-      return overviewPage();
+      return overviewPage(use);
     case 'graph':
-      return graphPage(id === undefined ? null : Number(id));
+      return graphPage(id === undefined ? null : Number(id), use);
     case 'task':
       return taskPage(id, use);
+    case 'timeline':
+      return timelinePage(id, use);
     case 'run':
       return runPage(id, use);
+    case 'approvals':
+      return approvalsPage(use);
+    case 'approval':
+      return approvalPage(id, use);
+    case 'search':
+      return searchPage(filter, use);
+    case 'runs':
+      return runsPage(filter, use);
     default:
       return missingPage();
   }
@@ -219,7 +248,7 @@ watchRoute((next) => {
   current = next;
   page?.close?.();
   page = openPage(next);
-  state.named = next.page === 'graph' && next.id ? Number(next.id) : null;
+  state.named = (next.page === 'graph' || next.page === 'timeline') && next.id ? Number(next.id) : null;
   if (state.graphs.has(state.named)) chooseGraph(state.named);
   for (const link of document.querySelectorAll('#pages a')) {
     if (link.dataset.page === next.page) link.setAttribute('aria-current', 'page');

@@ -1,13 +1,14 @@
 // Which lists of the hub the dashboard reads, how often at most, and where they go.
 
+import { tasksOf } from './state/graph_tasks.js';
+
 const MOST_MERGES = 200;
 const MOST_BRANCHES = 100;
 const MOST_RUNS = 50;
 const MOST_HISTORY = 2_000;
-const MOST_TASKS = 5_000;
 
 /** Read again whenever the connection was interrupted. */
-export const EVERYTHING = ['graphs', 'tasks', 'agents', 'attempts', 'merges', 'branches', 'runs', 'summary', 'history', 'health'];
+export const EVERYTHING = ['graphs', 'tasks', 'agents', 'attempts', 'merges', 'branches', 'runs', 'summary', 'history', 'health', 'session'];
 /** What another graph on the screen brings with it. */
 export const OF_GRAPH = ['tasks', 'attempts', 'summary', 'history'];
 
@@ -34,7 +35,12 @@ export function readings(api, state, changed) {
       if (state.graphs.has(state.named)) state.graph = state.named;
       else if (!state.graphs.has(state.graph)) state.graph = preferred(state.graphs);
     }),
-    tasks: source(4_000, ofGraph('/tasks', (list) => (state.tasks = byId(list)), { most: MOST_TASKS })),
+    tasks: source(4_000, async () => {
+      const graph = state.graph;
+      if (graph === null) return;
+      const lists = await api.get(`/graphs/${graph}/tasks`);
+      if (state.graph === graph) state.tasks = tasksOf(lists);
+    }),
     summary: source(2_000, ofGraph('/progress/summary', (record) => (state.summary = record))),
     history: source(10_000, ofGraph('/progress/history', (list) => (state.history = list), { most: MOST_HISTORY })),
     agents: source(3_000, async () => {
@@ -52,6 +58,9 @@ export function readings(api, state, changed) {
     }),
     runs: source(5_000, async () => {
       state.runs = await api.list('/runs', { most: MOST_RUNS });
+    }),
+    session: source(1_000, async () => {
+      state.session = await api.get('/session');
     }),
     health: source(10_000, async () => {
       state.health = await api.get('/health');

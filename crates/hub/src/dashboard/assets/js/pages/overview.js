@@ -12,10 +12,10 @@ import { pacePanel } from '../panels/pace.js';
 import { runsPanel } from '../panels/runs.js';
 import { emptyNote } from './notes.js';
 
-export function overviewPage() {
+export function overviewPage(use) {
   const empty = emptyNote();
-  const [head, epics, attention, graph] = [headPanel(), epicsPanel(), alertsPanel(), graphPanel()];
-  const [agents, pace, runs, git, activity] = [agentsPanel(), pacePanel(), runsPanel(), gitPanel(), activityPanel()];
+  const [head, epics, attention, graph] = [headPanel(use), epicsPanel(), alertsPanel(), graphPanel()];
+  const [agents, pace, runs, git, activity] = [agentsPanel(use), pacePanel(), runsPanel(), gitPanel(use), activityPanel()];
   const all = [head, epics, attention, graph, agents, pace, runs, git, activity];
   const ofGraph = all.filter((panel) => panel !== agents && panel !== runs);
   const column = (name, ...panels) => h('div', { class: `column ${name}` }, ...panels.map((panel) => panel.element));

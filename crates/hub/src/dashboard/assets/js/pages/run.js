@@ -3,35 +3,13 @@
 import { h } from '../dom.js';
 import { duration, instant, moment } from '../format.js';
 import { badge, setBadge } from '../panels/pieces.js';
-import { Sync } from '../state/sync.js';
 import { facts } from './facts.js';
 import { missingPage, waitingText } from './notes.js';
+import { recordOf } from './record.js';
 
 export function runPage(id, { api, changed, failed }) {
-  let run = null;
   let shown = null;
-  let missing = false;
-  let trouble = '';
-  const sync = new Sync(
-    {
-      run: {
-        every: 1_000,
-        read: async () => {
-          run = await api.get(`/runs/${encodeURIComponent(id)}`);
-          changed();
-        },
-      },
-    },
-    {
-      fail: (_, error) => {
-        missing = error.status === 404;
-        trouble = error.message;
-        failed(error);
-        changed();
-      },
-    },
-  );
-  sync.want(['run']);
+  const record = recordOf(`/runs/${encodeURIComponent(id)}`, { api, changed, failed });
   const body = h('div', { class: 'bone bone-graph' });
   const waiting = waitingText();
   const element = h('div', { class: 'task-page' }, h('p', { class: 'back' }, h('a', { href: '#/' }, '← Overview')), waiting.element, body);
@@ -39,17 +17,14 @@ export function runPage(id, { api, changed, failed }) {
     title: `Run ${id}`,
     element,
     event(event) {
-      if (event.kind === 'run.reported') sync.want(['run']);
+      if (event.kind === 'run.reported') record.want();
     },
-    close() {
-      sync.stop();
-    },
-    refresh() {
-      sync.want(['run']);
-    },
+    close: record.close,
+    refresh: record.want,
     update() {
-      if (missing && !run) element.replaceChildren(missingPage(`This hub has no run ${id}.`).element);
-      waiting.update(run === null ? trouble : '');
+      const run = record.value;
+      if (record.missing && !run) element.replaceChildren(missingPage(`This hub has no run ${id}.`).element);
+      waiting.update(run === null ? record.trouble : '');
       if (!run || run === shown) return;
       shown = run;
       body.className = '';

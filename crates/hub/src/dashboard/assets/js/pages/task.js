@@ -1,18 +1,23 @@
 // One task: what it asks for, what it waits for, who tried, and what they found and made.
 
+import { taskActions } from '../actions/tasks.js';
 import { h, keyed, keep, kept, setText } from '../dom.js';
 import { duration, hours, instant, percent, shortCommit } from '../format.js';
 import { badge, bar, nothing, panel, setBadge, setBar, setSince, setTaskLink, since, taskLink } from '../panels/pieces.js';
 import { Sync } from '../state/sync.js';
 import { missingPage, waitingText } from './notes.js';
 import { evidenceItem } from './evidence.js';
+import { logPanel } from './log.js';
 import { facts } from './facts.js';
 
 /** Pieces of evidence that are read of one task. */
 const MOST_EVIDENCE = 200;
+/** Actions of people that are read of one task. */
+const MOST_ACTIONS = 50;
 
-export function taskPage(id, { api, changed, failed }) {
+export function taskPage(id, { api, acted, changed, failed }) {
   let task = null;
+  let actions = [];
   let attempts = [];
   let evidence = [];
   let missing = false;
@@ -23,12 +28,15 @@ export function taskPage(id, { api, changed, failed }) {
       task: {
         every: 1_000,
         read: async () => {
-          const [record, tries, found] = await Promise.all([
+          const [record, tries, found, done] = await Promise.all([
             api.get(`/tasks/${id}`),
             api.list(`/tasks/${id}/attempts`),
             api.list(`/tasks/${id}/evidence`, { most: MOST_EVIDENCE }),
+            api.list(`/actions?task=${id}`, { most: MOST_ACTIONS }),
           ]);
+          await log.list();
           task = record;
+          actions = done;
           attempts = [...tries].sort((a, b) => b.epoch - a.epoch);
           evidence = [...found].sort((a, b) => b.id - a.id);
           changed();
@@ -61,18 +69,26 @@ export function taskPage(id, { api, changed, failed }) {
   const conditions = h('p', { class: 'more' });
   const tries = h('ol', { class: 'attempts' });
   const noTries = nothing('No attempts yet.');
+  const people = h('ol', { class: 'operator-actions' });
+  const peoplePanel = panel('people', 'Actions by people', people);
+  const log = logPanel(id, api);
+  const buttons = taskActions(api, () => {
+    sync.want(['task']);
+    acted();
+  });
   const items = h('ol', { class: 'evidence-list' });
   const noItems = nothing('No evidence yet.');
   const body = h(
     'div',
     { class: 'task-body' },
-    h('div', { class: 'column' }, panel('what', 'Description', description), panel('evidence', 'Evidence', noItems, items)),
+    h('div', { class: 'column' }, panel('what', 'Description', description), log.element, panel('evidence', 'Evidence', noItems, items)),
     h(
       'div',
       { class: 'column' },
       panel('facts-panel', 'Facts', about),
       panel('needs-panel', 'Needs', noNeeds, needs, conditions, h('h3', {}, 'Needed by'), noNeeded, needed),
       panel('tries', 'Attempts', noTries, tries),
+      peoplePanel,
     ),
   );
   const skeleton = h('div', { class: 'bone bone-graph' });
@@ -83,6 +99,7 @@ export function taskPage(id, { api, changed, failed }) {
     h('p', { class: 'back' }, h('a', { href: '#/' }, '← Overview')),
     h('div', { class: 'task-title' }, title, state),
     reason,
+    buttons.element,
     meterRow,
     waiting.element,
     skeleton,
@@ -100,6 +117,7 @@ export function taskPage(id, { api, changed, failed }) {
       if (event.task === Number(id)) sync.want(['task']);
     },
     close() {
+      log.close();
       sync.stop();
     },
     refresh() {
@@ -120,9 +138,12 @@ export function taskPage(id, { api, changed, failed }) {
       // The list of the graph follows events at once; the record lags a second behind.
       const live = all.tasks.get(task.id);
       const now = live && live.epoch >= task.epoch ? { ...task, state: live.state, percent: live.percent, agent: live.agent } : task;
+      buttons.update(now, all);
+      peoplePanel.hidden = actions.length === 0;
+      keyed(people, actions, (action) => action.id, makeAction, (row, action) => setSince(kept(row).time, action.at, clock));
       setText(title, `${task.key} ${task.title}`);
       setBadge(state, now.state);
-      setText(reason, task.reason ?? '');
+      setReason(reason, task.reason ?? '');
       setBar(meter, now.percent, 'running');
       setText(meterText, percent(now.percent));
       setText(description, task.description || 'No description.');
@@ -149,6 +170,14 @@ export function taskPage(id, { api, changed, failed }) {
   };
 }
 
+/** Why a task is as it is; what waits for an approval leads to where it is decided. */
+function setReason(element, text) {
+  if (element.textContent === text) return;
+  const request = /\brequest (\d+)$/.exec(text);
+  const link = request ? h('a', { href: `#/approvals/${request[1]}` }, request[0]) : null;
+  element.replaceChildren(...(link ? [text.slice(0, request.index), link] : [text]));
+}
+
 function firstOf(evidence, kind) {
   return evidence.find((item) => item.kind === kind);
 }
@@ -158,6 +187,8 @@ function taskFacts(task, all) {
   return facts([
     ['Epic', task.epic ? [task.epic, epic?.title].filter(Boolean).join(' ') : ''],
     ['Agent', task.agent],
+    ['Only for', task.assigned],
+    ['Not for', task.excluded.join(', ')],
     ['Role', task.role],
     ['Labels', task.labels.join(', ')],
     ['Work', hours(task.hours)],
@@ -170,6 +201,14 @@ function taskFacts(task, all) {
     ['Commit', task.commit ? h('code', {}, shortCommit(task.commit)) : ''],
     ['Files', task.files.length ? h('code', {}, task.files.join('\n')) : ''],
   ]);
+}
+
+/** A record never changes. */
+function makeAction(action) {
+  const time = since();
+  const why = action.reason ? h('p', {}, action.reason) : null;
+  const change = `${JSON.stringify(action.before)} → ${JSON.stringify(action.after)}`;
+  return keep(h('li', {}, h('strong', {}, action.operator), ' ', h('code', {}, action.action), ' ', time, why, h('p', { class: 'change' }, change)), { time });
 }
 
 function makeOther() {

@@ -1,5 +1,6 @@
 // The agents: what each does, how far it is, how its machine feels, when it was last heard.
 
+import { agentActions } from '../actions/agents.js';
 import { h, keyed, keep, kept, setAttribute, setText } from '../dom.js';
 import { bytes, duration, percent } from '../format.js';
 import { attemptLeft } from '../state/pace.js';
@@ -15,7 +16,7 @@ const RESTING = {
   left: 'Stopped',
 };
 
-export function agentsPanel() {
+export function agentsPanel({ api, acted }) {
   const list = h('ul', { class: 'agents-grid' });
   const none = h(
     'div',
@@ -32,7 +33,7 @@ export function agentsPanel() {
       );
       none.hidden = all.length > 0;
       list.hidden = all.length === 0;
-      keyed(list, all, (agent) => agent.name, make, (card, agent) => change(card, agent, state, clock));
+      keyed(list, all, (agent) => agent.name, (agent) => make(agent, agentActions(api, acted)), (card, agent) => change(card, agent, state, clock));
     },
   };
 }
@@ -42,7 +43,7 @@ function rank(agent) {
   return agent.state === 'inactive' || agent.state === 'left' ? AGENT_STATES.length : 0;
 }
 
-function make(agent) {
+function make(agent, actions) {
   const parts = {
     state: badge(),
     task: taskLink(),
@@ -56,6 +57,7 @@ function make(agent) {
     memory: h('dd'),
     heard: since(),
     place: h('p', { class: 'place' }),
+    actions,
   };
   parts.resting = h('span', { class: 'resting' }, parts.rest, parts.record);
   return keep(
@@ -74,6 +76,7 @@ function make(agent) {
         h('div', {}, h('dt', {}, 'Memory'), parts.memory),
         h('div', {}, h('dt', {}, 'Heard'), h('dd', {}, parts.heard)),
       ),
+      actions.element,
     ),
     parts,
   );
@@ -100,6 +103,7 @@ function change(card, agent, state, clock) {
   }
   const why = agent.state === 'quarantined' ? (agent.quarantine ?? '') : '';
   setText(parts.message, busy ? (attempt?.message ?? why) : why);
+  parts.actions.update(agent, state);
   setText(parts.cpu, percent(agent.cpu_percent ?? NaN));
   setText(parts.memory, bytes(agent.memory_bytes ?? NaN));
   setSince(parts.heard, agent.last_heartbeat, clock);

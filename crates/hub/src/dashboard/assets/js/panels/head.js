@@ -1,14 +1,17 @@
 // The answer to "how far, and how long still?" at the top of the page.
 
+import { graphActions } from '../actions/graphs.js';
 import { h, keyed, keep, kept, setText, setVariable } from '../dom.js';
 import { count, duration, hours, moment, percent, trimmed, NOTHING } from '../format.js';
 import { icon } from '../icons.js';
 import { finish } from '../state/pace.js';
 import { isOpenMerge, TASK_STATES } from '../state/states.js';
 
-export function headPanel() {
+export function headPanel({ api, acted }) {
   const title = h('h1');
   const about = h('p', { class: 'about' });
+  const paused = h('p', { class: 'paused-note' });
+  const actions = graphActions(api, acted);
   const done = h('span', { class: 'huge' });
   const stack = h('div', { class: 'stack', 'aria-hidden': 'true' });
   const legend = h('ul', { class: 'legend', 'aria-label': 'Tasks by state' });
@@ -29,7 +32,7 @@ export function headPanel() {
   const element = h(
     'section',
     { class: 'head', 'aria-label': 'Progress' },
-    h('div', { class: 'head-title' }, h('div', {}, title, about), done),
+    h('div', { class: 'head-title' }, h('div', {}, title, about, paused, actions.element), done),
     stack,
     legend,
     figures,
@@ -41,6 +44,9 @@ export function headPanel() {
       const graph = state.graphs.get(state.graph);
       setText(title, graph ? graph.name : 'All graphs');
       setText(about, graph ? described(graph) : '');
+      paused.hidden = !graph?.paused_since;
+      setText(paused, graph?.paused_since ? `Paused by a person since ${moment(Date.parse(graph.paused_since))}` : '');
+      actions.update(graph, state);
       const tasks = counted(state);
       setText(done, percent(state.summary?.percent ?? graph?.percent));
       const shown = TASK_STATES.filter((name) => tasks[name] > 0);

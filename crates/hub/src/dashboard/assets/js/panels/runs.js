@@ -14,17 +14,19 @@ export function runsPanel() {
     nothing('No deploy run has reported to this hub. Runs report if they have its address and a token with the scope work:'),
     h('pre', { class: 'command', tabindex: '0' }, h('code', {}, 'GREENLOOP_HUB_URL=… GREENLOOP_HUB_TOKEN=… greenloop --environment staging')),
   );
-  const element = panel('runs', 'Deploy runs', none, list);
+  const all = h('a', { href: '#/runs' }, 'All runs');
+  const element = panel('runs', 'Deploy runs', none, list, h('p', { class: 'more' }, all));
   return {
     element,
     update(state, clock) {
       none.hidden = state.runs.length > 0;
-      keyed(list, state.runs.slice(0, MOST), (run) => run.id, make, (row, run) => change(row, run, clock));
+      keyed(list, state.runs.slice(0, MOST), (run) => run.id, makeRun, (row, run) => changeRun(row, run, clock));
+      all.hidden = state.runs.length === 0;
     },
   };
 }
 
-function make(run) {
+export function makeRun(run) {
   const parts = {
     state: badge(),
     name: h('a', { href: `#/runs/${encodeURIComponent(run.id)}` }),
@@ -34,7 +36,7 @@ function make(run) {
   return keep(h('li', {}, parts.state, h('div', {}, parts.name, parts.more), parts.time), parts);
 }
 
-function change(row, run, clock) {
+export function changeRun(row, run, clock) {
   const parts = kept(row);
   setBadge(parts.state, run.state);
   setText(parts.name, run.environment ?? run.id);

@@ -31,6 +31,8 @@ export function emptyState() {
     paused: null,
     /** Newest first. */
     recent: [],
+    /** Who this tab is for the hub. */
+    session: null,
     /** The hub's own and its dependencies' state, by name. */
     health: null,
   };
@@ -75,15 +77,29 @@ export function reduce(state, event) {
   // Agents and merge queues serve all graphs; tasks are those of the graph on the screen.
   if (event.kind.startsWith('agent.')) agentChanged(state, event, stale);
   if (event.kind.startsWith('merge.')) mergeChanged(state, event, stale);
+  if (event.kind.startsWith('approval.') && event.merge) {
+    stale.add('merges').add('branches');
+    if (state.tasks.has(event.task)) touched.add(event.task);
+  }
   // What becomes of its task, ready or waiting, is not said.
   if (MERGE_LEFT.has(event.kind) && state.tasks.has(event.task)) touched.add(event.task);
   if (event.kind.startsWith('task.')) {
     if (concerns(state, event)) taskChanged(state, event, stale, touched);
     agentFollows(state, event, stale);
   }
+  if (event.kind === 'operator.action') acted(event, stale, touched);
   if (event.kind === 'progress.snapshot') stale.add('history').add('summary');
   if (event.kind === 'run.reported') stale.add('runs');
   return { stale, touched };
+}
+
+/** A person did something: what it is about is read again. */
+function acted(event, stale, touched) {
+  if (event.task) touched.add(event.task);
+  if (event.graph) stale.add('graphs').add('summary');
+  if (event.graph && !event.task) stale.add('tasks');
+  if (event.agent) stale.add('agents');
+  if (!event.graph && !event.agent) stale.add('branches').add('merges');
 }
 
 function concerns(state, event) {

@@ -15,7 +15,7 @@ export const TASK_STATES = [
 export const AGENT_STATES = ['working', 'idle', 'draining', 'stale', 'quarantined', 'down', 'inactive', 'left'];
 
 /** Merges that still move, and those that wait for somebody. */
-const OPEN_MERGES = new Set(['queued', 'testing']);
+const OPEN_MERGES = new Set(['queued', 'testing', 'waiting']);
 
 /** A conflict leaves the queue once its task is done again, merged or given up. */
 export function isOpenMerge(merge) {
@@ -58,6 +58,9 @@ const HAPPENINGS = {
   'merge.paused': 'Merge queue paused',
   'merge.resumed': 'Merge queue resumed',
   'run.reported': 'Deploy run reported',
+  'operator.action': 'Action by a person',
+  'approval.wanted': 'Approval wanted',
+  'approval.ended': 'Approval ended',
 };
 
 export function happening(kind) {
@@ -85,6 +88,7 @@ export function tone(kind) {
     case 'task.retry':
     case 'merge.conflict':
     case 'merge.paused':
+    case 'approval.wanted':
       return 'warn';
     default:
       return 'plain';

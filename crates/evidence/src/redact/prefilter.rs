@@ -1,8 +1,8 @@
 //! One pass over a text that says where a literal or a known value may stand.
 //!
 //! Nearly every place of a log has neither. So each place is asked with three bytes of it, upper or
-//! lower case, by one look into a table that stays next to the processor; only where the table says
-//! yes is anything compared.
+//! lower case, by one look into a table of bits that stays next to the processor; only where a bit
+//! is set is anything compared.
 
 use std::ops::Range;
 
@@ -11,6 +11,10 @@ pub(super) const PROBE: usize = 3;
 /// Entries of the table.
 const SLOTS: usize = 1 << SLOT_BITS;
 const SLOT_BITS: u32 = 14;
+/// Bits that say which places are worth a look at an entry: so many that few of them are set.
+const PLACE_BITS: u32 = 17;
+/// Words of 64 of them.
+const WORDS: usize = 1 << (PLACE_BITS - 6);
 /// Places that are asked together: eight bytes hold as many probes.
 const TOGETHER: usize = 6;
 /// Marks the beginning of a known value.
@@ -114,13 +118,16 @@ impl Literals {
     }
 }
 
-/// A byte for every hash of three bytes.
+/// A bit and a byte for every hash of three bytes.
 #[derive(Clone)]
-pub(super) struct Table(Box<[u8; SLOTS]>);
+pub(super) struct Table {
+    places: Box<[u64; WORDS]>,
+    entries: Box<[u8; SLOTS]>,
+}
 
 impl Default for Table {
     fn default() -> Self {
-        Self(Box::new([0; SLOTS]))
+        Self { places: Box::new([0; WORDS]), entries: Box::new([0; SLOTS]) }
     }
 }
 
@@ -132,23 +139,27 @@ impl Table {
 
     fn entry(&mut self, probe: [u8; PROBE]) -> &mut u8 {
         let [a, b, c] = probe;
-        &mut self.0[slot(u32::from_le_bytes([a, b, c, 0]))]
+        let hash = hash(u32::from_le_bytes([a, b, c, 0]));
+        self.places[word(hash)] |= 1 << bit(hash);
+        &mut self.entries[slot(hash)]
     }
 
     /// Calls `on` with every place whose entry is not empty, and that entry.
     #[inline]
     fn scan(&self, text: &[u8], mut on: impl FnMut(usize, u8)) {
-        let table: &[u8; SLOTS] = &self.0;
+        let places: &[u64; WORDS] = &self.places;
+        let marked = |hash: u32| (places[word(hash)] >> bit(hash)) & 1;
         let mut at = 0;
         while let Some(bytes) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
             let bytes = u64::from_le_bytes(*bytes);
             // The low half of each shift holds a probe and one byte more.
-            let entries: [u8; TOGETHER] =
-                std::array::from_fn(|place| table[slot((bytes >> (8 * place)) as u32)]);
-            if entries.iter().fold(0, |any, entry| any | entry) != 0 {
-                for (place, entry) in entries.into_iter().enumerate() {
-                    if entry != 0 {
-                        on(at + place, entry);
+            let hashes: [u32; TOGETHER] =
+                std::array::from_fn(|place| hash((bytes >> (8 * place)) as u32));
+            let any = hashes.iter().fold(0, |any, hash| any | marked(*hash));
+            if any != 0 {
+                for (place, hash) in hashes.into_iter().enumerate() {
+                    if marked(hash) != 0 {
+                        on(at + place, self.entries[slot(hash)]);
                     }
                 }
             }
@@ -156,24 +167,42 @@ impl Table {
         }
         let rest = text.get(at..).unwrap_or_default();
         for (place, [a, b, c]) in rest.array_windows::<PROBE>().enumerate() {
-            let entry = table[slot(u32::from_le_bytes([*a, *b, *c, 0]))];
-            if entry != 0 {
-                on(at + place, entry);
+            let hash = hash(u32::from_le_bytes([*a, *b, *c, 0]));
+            if marked(hash) != 0 {
+                on(at + place, self.entries[slot(hash)]);
             }
         }
     }
 }
 
-/// The entry of the first three bytes; the same for letters of both cases.
+/// Of the first three bytes; the same for letters of both cases.
 #[inline]
-fn slot(bytes: u32) -> usize {
-    let probe = (bytes << 8) | 0x2020_2000;
-    (probe.wrapping_mul(0x9e37_79b1) >> (u32::BITS - SLOT_BITS)) as usize
+fn hash(bytes: u32) -> u32 {
+    ((bytes << 8) | 0x2020_2000).wrapping_mul(0x9e37_79b1)
+}
+
+#[inline]
+fn slot(hash: u32) -> usize {
+    (hash >> (u32::BITS - SLOT_BITS)) as usize
+}
+
+#[inline]
+fn word(hash: u32) -> usize {
+    (hash >> (u32::BITS - PLACE_BITS + 6)) as usize
+}
+
+#[inline]
+fn bit(hash: u32) -> u32 {
+    (hash >> (u32::BITS - PLACE_BITS)) & 63
 }
 
 /// How common bytes are in logs, in no particular unit.
 fn commonness(probe: &[u8; PROBE]) -> u32 {
-    if matches!(probe, b"ing" | b"ion" | b"cre") {
+    const PARTS: [&[u8; PROBE]; 20] = [
+        b"ing", b"ion", b"cre", b"_te", b"tes", b"est", b"ed ", b"wor", b"log", b"cha", b"val",
+        b"acc", b" pa", b" up", b"to ", b" to", b"at_", b"to_", b"dis", b"pro",
+    ];
+    if PARTS.contains(&probe) {
         return u32::MAX;
     }
     let of = |byte: &u8| match *byte {

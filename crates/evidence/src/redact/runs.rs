@@ -17,20 +17,13 @@ const WRAPPED: usize = 32;
 /// The readable texts that the runs of `text` decode to.
 pub(super) fn readable(text: &[u8]) -> Vec<Plain> {
     let mut found = Vec::new();
-    let mut at = STRIDE - 1;
-    let mut seen = 0;
-    while let Some(byte) = text.get(at) {
-        if class(*byte) & DIGIT == 0 {
-            seen = 0;
+    let mut at = 0;
+    // Of the places so far apart, two next to each other are in every run that is long enough.
+    while let Some(window) = text.get(at..=at + STRIDE) {
+        if window.iter().fold(DIGIT, |all, byte| all & class(*byte)) == 0 {
             at += STRIDE;
             continue;
         }
-        seen += 1;
-        if seen < SHORTEST / STRIDE {
-            at += STRIDE;
-            continue;
-        }
-        seen = 0;
         let from = text.get(..at).unwrap_or_default();
         let other = |byte: &u8| class(*byte) & DIGIT == 0;
         let from = from.iter().rposition(other).map_or(0, |before| before + 1);
@@ -38,11 +31,11 @@ pub(super) fn readable(text: &[u8]) -> Vec<Plain> {
         let to = at + to.iter().position(other).unwrap_or(to.len());
         let first = text.get(from..to).unwrap_or_default();
         if !is_promising(first) {
-            at = to + STRIDE;
+            at = to + 1;
             continue;
         }
         let (digits, end) = run(text, from);
-        at = end + STRIDE;
+        at = end + 1;
         if digits.len() >= SHORTEST {
             if digits.iter().all(|(byte, _)| byte.is_ascii_hexdigit()) {
                 (0..2).for_each(|phase| hex(digits.get(phase..).unwrap_or_default(), &mut found));
@@ -95,7 +88,7 @@ fn in_a_row(at: usize, step: usize, least: usize, passes: impl Fn(usize) -> bool
 }
 
 /// Bytes from one look at a text to the next.
-const STRIDE: usize = 5;
+const STRIDE: usize = SHORTEST / 2;
 
 /// A digit of base64, of either alphabet.
 const DIGIT: u8 = 1;

@@ -1,7 +1,7 @@
 //! What has the shape of a secret, as data.
 
 use std::ops::Range;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use regex::bytes::{Captures, Regex};
 
@@ -582,14 +582,15 @@ const SHAPES: &[Shape] = &[
 struct Table {
     /// All literals, each with the number of its shape.
     literals: Literals,
-    shapes: Vec<(Option<Regex>, &'static Shape)>,
+    /// Each with its expression, which is compiled when the first text comes that it may match.
+    shapes: Vec<(OnceLock<Option<Regex>>, &'static Shape)>,
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
     let needs = |(number, shape): (usize, &Shape)| shape.needs.iter().map(move |n| (*n, number));
     Table {
         literals: Literals::new(SHAPES.iter().enumerate().flat_map(needs)),
-        shapes: SHAPES.iter().map(|shape| (compile(shape.pattern), shape)).collect(),
+        shapes: SHAPES.iter().map(|shape| (OnceLock::new(), shape)).collect(),
     }
 });
 
@@ -642,7 +643,10 @@ pub(super) fn scan(table: &Prefilter, text: &[u8]) -> Scan {
         let Some(to) = passed.get_mut(number).filter(|to| literal.end > **to || **to == 0) else {
             return;
         };
-        let Some(regex) = regex.as_ref().filter(|_| (shape.near)(text, &literal)) else { return };
+        if !(shape.near)(text, &literal) {
+            return;
+        }
+        let Some(regex) = regex.get_or_init(|| compile(shape.pattern)) else { return };
         let part = if shape.is_multiline() {
             // The whole text, once.
             *to = usize::MAX;

@@ -23,8 +23,10 @@ const MOST_KEYS: usize = 20;
 const MOST_TAKEN: usize = 400;
 
 /// What tools put around a message.
-const DECORATION: &[char] =
-    &[' ', '\t', '-', '_', '=', '>', '\u{25cf}', '\u{2716}', '\u{d7}', '\u{2502}', '\u{2577}'];
+const DECORATION: &[char] = &[
+    ' ', '\t', '-', '_', '=', '>', '\u{25cf}', '\u{2716}', '\u{2717}', '\u{2718}', '\u{d7}',
+    '\u{2500}', '\u{2502}', '\u{2577}', '\u{276f}', '\u{2771}',
+];
 
 /// What a line is within its block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +58,7 @@ pub(super) struct Block {
     blanks: Vec<Line>,
     taken: usize,
     owner: Option<String>,
-    /// The failing test that the first line names.
+    /// The failing test that the first line names, or the first of those that the body names.
     name: Option<String>,
 }
 
@@ -143,10 +145,7 @@ impl Block {
         if self.taken > MOST_TAKEN {
             return LineUse::Rejected;
         }
-        // Inside an indented block the row's expressions see the lines as they would stand at
-        // the margin.
-        let spaces = line.text.len() - line.text.trim_start_matches(' ').len();
-        let text = line.text.get(spaces.min(self.margin())..).unwrap_or(&line.text);
+        let text = at_margin(&line.text, self.margin());
         match self.row.rule.body {
             Body::Line => LineUse::Rejected,
             Body::While(_, bridge) => {
@@ -190,22 +189,29 @@ impl Block {
     }
 
     fn keep(&mut self, line: &Line, text: &str, tests: &mut TestNames) {
-        if let Some((owner, _)) = first_group(self.row.owner(), text) {
-            self.owner = Some(owner.to_owned());
-        }
         if let Some((test, owned)) = first_group(self.row.item(), text) {
-            match self.owner.take() {
-                Some(owner) => tests.add(&join(&owner, test)),
-                None if !owned => tests.add(&unfolded(test)),
-                None => {}
+            let name = match self.owner.take() {
+                Some(owner) => Some(format!("{owner} {test}")),
+                None if !owned => Some(unfolded(test)),
+                None => None,
+            };
+            if let Some(name) = name {
+                tests.add(&name);
+                self.name.get_or_insert(name);
             }
+        } else if let Some((owner, _)) = first_group(self.row.owner(), text) {
+            self.owner = Some(owner.to_owned());
+        } else if let Some(owner) = &mut self.owner
+            && !line.is_blank()
+        {
+            // A group within a group.
+            owner.push(' ');
+            owner.push_str(text.trim());
         }
         self.proven |= matches(self.row.proof(), text);
         self.hollow |= matches(self.row.hollow(), text);
         let role = if matches(self.row.key(), text) {
             if is_dull(text) { Role::Dull } else { Role::Key }
-        } else if says_nothing(text) || is_warning(text.as_bytes()) {
-            Role::Dull
         } else {
             Role::Body
         };
@@ -284,6 +290,16 @@ impl Block {
         })
     }
 
+    /// The lines that its failure is known by again: of a test more, because what it asserts may
+    /// stand further down than what everything that it asserts has in common.
+    pub(super) fn said(&self) -> impl Iterator<Item = &str> {
+        let most = match self.row.rule.symptom {
+            Symptom::Tests => 7,
+            Symptom::Location | Symptom::None => 3,
+        };
+        self.telling().take(most)
+    }
+
     /// The line that started it.
     pub(super) fn head(&self) -> &str {
         self.telling().next().unwrap_or_default()
@@ -327,7 +343,8 @@ impl Block {
                 None => head.to_owned(),
             };
         };
-        let mut best = text(at).trim_start_matches("E ").trim_start().to_owned();
+        let mut best =
+            text(at).trim_start_matches("E ").trim_start_matches(['#', ' ', '\t']).to_owned();
         // `panicked at src/lib.rs:3:5:` has its message on the next line.
         if best.ends_with(':') {
             best = format!("{best} {}", text(at + 1));
@@ -379,6 +396,18 @@ impl Block {
         self.lines.iter().map(|(line, _)| line.text.len() + 48).sum()
     }
 
+    /// Tells the lines that say nothing from the others. Only for blocks that are shown: most
+    /// repeat one.
+    pub(super) fn settle(&mut self) {
+        let margin = self.margin();
+        for (line, role) in self.lines.iter_mut().filter(|(_, role)| *role == Role::Body) {
+            let text = at_margin(&line.text, margin);
+            if says_nothing(text) || is_warning(text.as_bytes()) {
+                *role = Role::Dull;
+            }
+        }
+    }
+
     /// Lets go of all but the telling lines.
     pub(super) fn shrink(&mut self) {
         let mut left = 4;
@@ -388,6 +417,12 @@ impl Block {
             keep
         });
     }
+}
+
+/// A line as it would stand at the margin of an indented block: so the row's expressions see it.
+fn at_margin(text: &str, margin: usize) -> &str {
+    let spaces = text.len() - text.trim_start_matches(' ').len();
+    text.get(spaces.min(margin)..).unwrap_or(text)
 }
 
 /// A name out of `name(owner)`, as Surefire lists it.

@@ -1,8 +1,10 @@
 //! The blocks found so far, bounded whatever the log does.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::block::Block;
+use super::rule_set::WEAK;
 
 /// Blocks of one row that are kept from the beginning: causes come first.
 const FIRST: usize = 24;
@@ -49,14 +51,19 @@ impl BlockStore {
         }
     }
 
-    /// The blocks, most of a cause first, then in the order of the log.
+    /// The blocks, most of a cause first, then in the order of the log. Where one says what failed,
+    /// those that only say that something did come last.
     pub(super) fn ranked(self) -> Vec<Block> {
         let mut blocks: Vec<Block> = self
             .by_row
             .into_values()
             .flat_map(|(first, last)| first.into_iter().chain(last))
             .collect();
-        blocks.sort_by_key(|block| (std::cmp::Reverse(block.score()), block.first_line()));
+        blocks.iter_mut().for_each(Block::settle);
+        let told = blocks.iter().any(|block| !block.is_trailer() && block.score() >= WEAK);
+        blocks.sort_by_key(|block| {
+            (told && block.is_trailer(), Reverse(block.score()), block.first_line())
+        });
         blocks
     }
 }

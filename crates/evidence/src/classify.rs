@@ -75,7 +75,16 @@ mod tests {
             ("FATAL ERROR: JavaScript heap out of memory", Some(Config), false),
             ("context deadline exceeded", Some(Timeout), true),
             ("There are test failures.", Some(Code), false),
-            ("listen EADDRINUSE: address already in use :::3000", None, true),
+            ("listen EADDRINUSE: address already in use :::3000", Some(Infrastructure), true),
+            (
+                "curl: (60) SSL certificate problem: certificate has expired",
+                Some(Infrastructure),
+                false,
+            ),
+            ("run.sh: line 3: jq: command not found", Some(Config), false),
+            ("fatal: detected dubious ownership in repository at '/src'", Some(Config), false),
+            ("./gradlew: Permission denied", Some(Config), false),
+            ("PermissionError: [Errno 13] Permission denied: '/data'", None, false),
             ("undefined variable x", None, false),
         ] {
             assert_eq!(words(text), Words { class, flaky }, "{text}");

@@ -14,7 +14,7 @@ use super::normalise::{digest, normalise};
 use super::redact::{KEY_MARKER, KeyLine, KeyState, Redactor};
 use super::repeats::pieces;
 use super::rule::Symptom;
-use super::rule_set::{Candidates, RuleSet};
+use super::rule_set::{Candidates, RuleSet, WEAK};
 use super::select::{make_presentable, select};
 use super::test_name::TestNames;
 use greenloop_model::{Excerpt, FailureClass, Fingerprint};
@@ -30,8 +30,6 @@ const LAST_LINES: usize = 20;
 const FIRST_LINES: usize = 8;
 /// Lines between two such places that are one: `make` says so once a level, and CI once more.
 const ONE_PLACE: u64 = 8;
-/// Blocks of a lower score know no more than a word.
-const WEAK: u16 = 30;
 /// Lines after a warning that may belong to it.
 const DETAIL: u64 = 12;
 /// Characters of a headline.
@@ -181,7 +179,7 @@ fn causes(blocks: &[Block]) -> impl Iterator<Item = &Block> {
 fn identity(blocks: &[Block], tests: &BTreeSet<String>, kept: &[Line]) -> Fingerprint {
     let said: Vec<&str> = causes(blocks)
         .filter(|block| block.row().rule.symptom != Symptom::None)
-        .flat_map(|block| block.telling().take(3))
+        .flat_map(Block::said)
         .collect();
     let mut parts: BTreeSet<String> = tests.clone();
     if parts.is_empty() && said.is_empty() {
@@ -498,25 +496,35 @@ impl Scan {
             return;
         }
         let line = Line::new(no, raw);
-        let start = if rows.is_empty() { None } else { self.rules.start(rows, &line.text) };
-        if let Some(mut open) = self.open.take() {
-            let stronger = start.is_some_and(|(row, _)| row.rule.score > open.score());
-            let taken =
-                if stronger { LineUse::Rejected } else { open.take(&line, &mut self.tests) };
-            match taken {
-                LineUse::Continues => {
-                    self.open = Some(open);
-                    self.recent.push(no, raw);
-                    return;
+        let rules = self.rules;
+        let start_of = |line: &Line| {
+            if rows.is_empty() { None } else { rules.start(rows, &line.text) }
+        };
+        let start = match self.open.take() {
+            None => start_of(&line),
+            Some(mut open) => {
+                // Most lines of a block could start nothing that is more of a cause.
+                let rival =
+                    if rules.any_above(rows, open.score()) { start_of(&line) } else { None };
+                let stronger = rival.is_some_and(|(row, _)| row.rule.score > open.score());
+                let taken =
+                    if stronger { LineUse::Rejected } else { open.take(&line, &mut self.tests) };
+                match taken {
+                    LineUse::Continues => {
+                        self.open = Some(open);
+                        self.recent.push(no, raw);
+                        return;
+                    }
+                    LineUse::Completes => {
+                        self.recent.push(no, raw);
+                        self.add(open);
+                        return;
+                    }
+                    LineUse::Rejected => self.add(open),
                 }
-                LineUse::Completes => {
-                    self.recent.push(no, raw);
-                    self.add(open);
-                    return;
-                }
-                LineUse::Rejected => self.add(open),
+                rival.or_else(|| start_of(&line))
             }
-        }
+        };
         if let Some((row, soft)) = start {
             self.open = Block::start(row, line, soft, &mut self.tests);
             if let Some(block) = &mut self.open {
@@ -654,6 +662,132 @@ mod tests {
         let one = "error[E0425]: cannot find value `x` in this scope\n --> src/a.rs:3:5\n";
         assert_ne!(of(one).fingerprint, of(other).fingerprint);
         assert_ne!(of(one).symptoms, of(other).symptoms);
+    }
+
+    #[test]
+    fn numbers_of_no_meaning_do_not_make_another_failure() {
+        for (name, a, b) in [
+            (
+                "workers of pytest-xdist",
+                "[gw1] linux -- Python 3.12.3 /usr/bin/python3\n____ test_total ____\n[gw1] linux -- Python 3.12.3 /usr/bin/python3\n\nE   assert total(cart) == expected\n\ntests/test_cart.py:9: AssertionError\n",
+                "[gw3] linux -- Python 3.12.3 /usr/bin/python3\n____ test_total ____\n[gw3] linux -- Python 3.12.3 /usr/bin/python3\n\nE   assert total(cart) == expected\n\ntests/test_cart.py:9: AssertionError\n",
+            ),
+            (
+                "a crashed worker",
+                "____ tests/test_native.py ____\n[gw0] linux -- Python 3.12.3 /usr/bin/python3\nworker 'gw0' crashed while running 'tests/test_native.py::test_decode'\n",
+                "____ tests/test_native.py ____\n[gw5] linux -- Python 3.12.3 /usr/bin/python3\nworker 'gw5' crashed while running 'tests/test_native.py::test_decode'\n",
+            ),
+            (
+                "segments of a counter",
+                "Segment 1 ok\nSegment 2 of 3: row has no ledger\nmake: *** [Makefile:2: check] Error 1\n",
+                "Segment 1 ok\nSegment 2 ok\nSegment 3 of 3: row has no ledger\nmake: *** [Makefile:2: check] Error 1\n",
+            ),
+            (
+                "pods of a job",
+                "Error: pod/shop-migrate-x7k2p failed: relation \"carts\" does not exist\n",
+                "Error: pod/shop-migrate-bvq9d failed: relation \"carts\" does not exist\n",
+            ),
+            (
+                "temporary places",
+                "/home/runner/work/_temp/5d1c2f.sh: line 1: jq: command not found\n",
+                "/home/runner/work/_temp/a07be1.sh: line 1: jq: command not found\n",
+            ),
+            (
+                "names of temporary folders",
+                "ERROR: cannot read /tmp/pytest-of-ci/pytest-12/test_x0/cart.json and C:\\Users\\ci\\AppData\\Local\\Temp\\tmpk3a_x\\b\n",
+                "ERROR: cannot read /tmp/pytest-of-ci/pytest-9/test_x1/cart.json and C:\\Users\\ci\\AppData\\Local\\Temp\\tmp9zz_q\\b\n",
+            ),
+            (
+                "seeds",
+                "Randomized with seed 4711\n  1) Cart adds up\n     Failure/Error: expect(cart.total).to eq(30)\n\n       expected: 30\n            got: 20\n",
+                "Randomized with seed 99\n  1) Cart adds up\n     Failure/Error: expect(cart.total).to eq(30)\n\n       expected: 30\n            got: 20\n",
+            ),
+            (
+                "dates",
+                "ERROR: Nov 12 09:12:44 host shop: ledger of 12/Nov/2024:09:12:44 +0000 and 2024/11/12 unbalanced\n",
+                "ERROR: Dec  1 10:00:01 host shop: ledger of 01/Dec/2024:10:00:01 +0000 and 2024/12/01 unbalanced\n",
+            ),
+        ] {
+            assert_eq!(of(a).fingerprint, of(b).fingerprint, "{name}: {:?}\n{:?}", of(a), of(b));
+        }
+    }
+
+    #[test]
+    fn another_assertion_of_the_same_test_is_another_failure() {
+        for (tool, log) in [
+            (
+                "gtest",
+                "[ RUN      ] Cart.AddsUp\n/src/cart_test.cc:14: Failure\nExpected equality of these values:\n  @(cart)\n    Which is: 20\n  30\n[  FAILED  ] Cart.AddsUp (0 ms)\n",
+            ),
+            (
+                "catch2",
+                "/src/cart_test.cpp:14: FAILED:\n  REQUIRE( @(cart) == 30 )\nwith expansion:\n  20 == 30\n\n",
+            ),
+            (
+                "mocha",
+                "  1 failing\n\n  1) cart\n       adds up:\n     AssertionError: expected @ to equal 30\n      at Context.<anonymous> (test/cart.js:3:1)\n",
+            ),
+            (
+                "jest",
+                "  ● cart › adds up\n\n    expect(received).toBe(expected) // Object.is equality\n\n    Expected: 30\n    Received: 20\n\n    > 12 |     expect(@(cart)).toBe(30);\n         |                     ^\n\n      at Object.<anonymous> (src/cart.test.js:12:17)\n\n",
+            ),
+            (
+                "pytest",
+                "____ test_total ____\n\n>       assert @(cart) == 30\nE       AssertionError: assert 20 == 30\nE        +  where 20 = @(cart)\n\ntests/test_cart.py:9: AssertionError\n",
+            ),
+            (
+                "unittest",
+                "======================================================================\nFAIL: test_total (tests.test_cart.TestCart)\n----------------------------------------------------------------------\nTraceback (most recent call last):\n  File \"/src/tests/test_cart.py\", line 9, in test_total\n    self.assertEqual(@(cart), 30)\nAssertionError: 20 != 30\n\n",
+            ),
+            (
+                "surefire",
+                "[ERROR] com.acme.CartTest.adds  Time elapsed: 0.003 s  <<< FAILURE!\norg.opentest4j.AssertionFailedError: @ ==> expected: <30> but was: <20>\n\tat com.acme.CartTest.adds(CartTest.java:9)\n\n",
+            ),
+            ("go", "--- FAIL: TestTotal (0.00s)\n    cart_test.go:12: @ = 20, want 30\nFAIL\n"),
+            (
+                "exunit",
+                "  1) test adds up (Shop.CartTest)\n     test/cart_test.exs:9\n     Assertion with == failed\n     code:  assert @(cart) == 30\n     left:  20\n     right: 30\n\n",
+            ),
+            (
+                "rspec",
+                "  1) Cart adds up\n     Failure/Error: expect(cart.@).to eq(30)\n\n       expected: 30\n            got: 20\n",
+            ),
+            (
+                "mstest",
+                "  Failed TotalAddsUp [12 ms]\n  Error Message:\n   Assert.AreEqual failed. Expected:<30>. Actual:<20>. @\n  Stack Trace:\n     at Shop.CartTests.TotalAddsUp() in /src/CartTests.cs:line 21\n",
+            ),
+            (
+                "xunit",
+                "  Failed Shop.CartTests.TotalAddsUp [12 ms]\n  Error Message:\n   Assert.Equal() Failure: Strings differ\nExpected: \"@\"\nActual:   \"none\"\n  Stack Trace:\n     at Shop.CartTests.TotalAddsUp() in /src/CartTests.cs:line 21\n",
+            ),
+            (
+                "phpunit",
+                "There was 1 failure:\n\n1) CartTest::testTotal\nFailed asserting that @ matches expected 30.\n\n/app/tests/CartTest.php:18\n\nFAILURES!\n",
+            ),
+            (
+                "Test::More",
+                "#   Failed test 'totals'\n#   at t/cart.t line 9.\n#          got: '@'\n#     expected: '30'\n",
+            ),
+            (
+                "libtest",
+                "---- cart::adds stdout ----\nthread 'cart::adds' panicked at src/cart.rs:9:5:\nassertion failed: @(&cart)\n\nfailures:\n    cart::adds\n",
+            ),
+            (
+                "testthat",
+                "── Failure ('test-cart.R:9:3'): totals ─────────\n`@` (`actual`) not equal to 30 (`expected`).\n",
+            ),
+            (
+                "vitest",
+                " FAIL  src/cart.test.ts > cart > adds up\nAssertionError: expected 20 to be 30 // Object.is equality\n ❯ src/cart.test.ts:12:17\n     12|     expect(@(cart)).toBe(30);\n       |                     ^\n\n",
+            ),
+            (
+                "tap",
+                "not ok 3 - adds up\n  ---\n  operator: equal\n  expected: 30\n  actual: @\n  ...\n",
+            ),
+        ] {
+            let [one, other] = ["total", "count"].map(|value| of(&log.replace('@', value)));
+            assert_ne!(one.fingerprint, other.fingerprint, "{tool}: {one:?}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use greenloop_model::Fingerprint;
 
 /// What changes from run to run, with what every match of it has, and what is put in its place.
 /// In order: the later rows see the work of the earlier ones.
-static VOLATILE: [(Guarded, &str); 17] = [
+static VOLATILE: [(Guarded, &str); 22] = [
     (Guarded::new(&["-"], r"(?i)\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b"), "<uuid>"),
     (
         Guarded::new(
@@ -27,16 +27,25 @@ static VOLATILE: [(Guarded, &str); 17] = [
         ),
         "<time>",
     ),
+    (
+        Guarded::new(
+            &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
+            r"\b(?:\d{1,2}[/ -])?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)(?:[/ -]+\d{1,4})\b(?:[/ -]\d{4}\b)?(?:[: ]\d\d:\d\d:\d\d)?(?: [+-]\d{4})?",
+        ),
+        "<time>",
+    ),
+    (Guarded::new(&["/"], r"\b\d{4}/\d\d/\d\d\b"), "<time>"),
     (Guarded::new(&[":"], r"\b\d\d?:\d\d:\d\d(?:[.,]\d+)?\b"), "<time>"),
     (Guarded::new(&["0x"], r"\b0x[0-9a-fA-F]+\b"), "<address>"),
     // Temporary places: the part that is made up again each time, with what made it up.
     (
         Guarded::new(
             &["tmp", "temp", "/var/folders", "/dev/shm"],
-            r"(?i)(?:/private)?/(?:tmp|var/tmp|var/folders/[^/\s]+/[^/\s]+/T)/[^/\s:'\x22)\]]+|[a-z]:\\(?:[^\\\s]+\\)*?te?mp\\[^\\\s:'\x22)]+|/dev/shm/[^/\s:'\x22)]+",
+            r"(?i)/\S*/pytest-of-[^/\s]+/pytest-\w+/[^/\s:'\x22)\]]+|(?:/private)?/(?:tmp|var/tmp|var/folders/[^/\s]+/[^/\s]+/T)/[^/\s:'\x22)\]]+|[a-z]:\\(?:[^\\\s]+\\)*?te?mp\\[^\\\s:'\x22)]+|/dev/shm/[^/\s:'\x22)]+",
         ),
         "<tmp>",
     ),
+    (Guarded::new(&["/_temp/"], r"/_temp/[^/\s:'\x22)\]]+"), "/<tmp>"),
     (Guarded::new(&["/.tmp"], r"/\.tmp[A-Za-z0-9]{6}\b"), "/<tmp>"),
     (
         Guarded::new(
@@ -55,6 +64,12 @@ static VOLATILE: [(Guarded, &str); 17] = [
         ),
         "-<pod>",
     ),
+    (
+        Guarded::new(&["pod"], r"\b(pods?[/ ]\x22?[a-z0-9-]+)-[bcdfghjklmnpqrstvwxz2456789]{5}\b"),
+        "$1-<pod>",
+    ),
+    // Workers of pytest-xdist.
+    (Guarded::new(&["gw"], r"\bgw\d+\b"), "<worker>"),
     // How often and since when: `(x133 over 30m)`, `5m12s`, `2d3h`.
     (Guarded::new(&["(x"], r"\(x\d+ over \w+\)"), "(<times>)"),
     (Guarded::new(&["d", "h", "m", "s"], r"\b(?:\d+(?:\.\d+)?(?:d|h|m|ms|s)){2,}\b"), "<duration>"),

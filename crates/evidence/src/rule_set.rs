@@ -17,6 +17,9 @@ use greenloop_model::FailureClass;
 /// The lead of the rows that know nothing in particular.
 const ANYTHING: &str = "^";
 
+/// Rows of a lower score know no more than a word.
+pub(super) const WEAK: u16 = 30;
+
 /// Rows of this score know what they look for.
 pub(super) const PARTICULAR: u16 = 50;
 
@@ -134,7 +137,7 @@ pub fn is_diagnostic(kind: &str) -> bool {
 pub(super) struct Rows([u64; Self::WORDS]);
 
 impl Rows {
-    const WORDS: usize = 5;
+    const WORDS: usize = 6;
     /// How many rows there may be.
     #[cfg(test)]
     pub(super) const MOST: usize = 64 * Self::WORDS;
@@ -262,6 +265,11 @@ impl RuleSet {
     /// Of these rows, those that may start on a line that belongs to a warning before it.
     pub(super) fn after_warning(&self, rows: Rows) -> Rows {
         rows.both(&self.after_warnings)
+    }
+
+    /// Whether one of these rows is more of a cause than this score.
+    pub(super) fn any_above(&self, rows: Rows, score: u16) -> bool {
+        rows.iter().any(|row| self.rows.get(row).is_some_and(|row| row.rule.score > score))
     }
 
     /// The first of these rows that the line starts. A line with a level in brackets is also

@@ -124,6 +124,7 @@ fn worth(blocks: &[Block], last_words: Option<u64>) -> BTreeSet<usize> {
             ..10 => best < 30,
             10..20 => true,
             20..30 => best < PARTICULAR,
+            30..PARTICULAR if block.is_trailer() => best < PARTICULAR,
             30..PARTICULAR => best < CAUSE || last_words == Some(block.first_line()),
             PARTICULAR..60 => {
                 best < CAUSE || cause.is_some_and(|cause| block.first_line() + NEAR >= cause)

@@ -39,6 +39,32 @@ pub(super) const RULES: &[Rule] = &[
         ],
         ..Rule::TEST
     },
+    // What the command printed follows, and says why.
+    Rule {
+        kind: "bazel",
+        needs: &["failed: ("],
+        start: r"^ERROR: /\S+:\d+:\d+: .* failed: \((?:Exit \d+|Segmentation fault|Aborted|Killed|Illegal instruction|Timeout)",
+        score: 20,
+        share: 1,
+        class: Classification::Fixed(Unknown),
+        examples: &[
+            "ERROR: /src/data/BUILD:12:8: Executing genrule //data:segments failed: (Exit 3): bash failed: error executing Genrule command",
+        ],
+        ..Rule::SUMMARY
+    },
+    Rule {
+        kind: "bazel",
+        needs: &["error: "],
+        start: r"^ERROR: (?:Analysis of target|Skipping |[Ee]rror loading|Evaluation of|[Nn]o such (?:package|target)|Error computing)",
+        score: 62,
+        share: 2,
+        class: Classification::ToolText(Code),
+        examples: &[
+            "ERROR: Analysis of target '//cart:total' failed; build aborted: Analysis failed",
+            "ERROR: Skipping '//cart:totl': no such target '//cart:totl'",
+        ],
+        ..Rule::TOOL
+    },
     Rule {
         kind: "bazel",
         needs: &["error: /"],
@@ -47,7 +73,7 @@ pub(super) const RULES: &[Rule] = &[
         share: 1,
         class: Classification::ToolText(Code),
         examples: &[
-            "ERROR: /src/cart/BUILD:7:11: Compiling src/cart/total.cc failed: (Exit 1): gcc failed: error executing CppCompile command",
+            "ERROR: /src/cart/BUILD:4:11: no such target '//money:rounding': target 'rounding' not declared in package 'money'",
         ],
         ..Rule::COMPILER
     },

@@ -5,6 +5,21 @@ use greenloop_model::FailureClass::{Code, Config, Unknown};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
+        kind: "pre-commit",
+        needs: &["- hook id: "],
+        start: r"^- hook id: ",
+        body: Body::Until(
+            r"\.{3,}(?:Passed|Failed|Skipped|\(no files)|^pre-commit hook|^\[INFO\]|^##\[|^Error: Process completed",
+        ),
+        key: r"^[^-\s]|^- files were modified",
+        introduces: true,
+        score: 58,
+        share: 10,
+        class: Classification::ToolText(Code),
+        examples: &["- hook id: trailing-whitespace"],
+        ..Rule::TOOL
+    },
+    Rule {
         kind: "make",
         needs: &[": *** ", "command not found", "no such file", "permission denied"],
         start: r"^(?:g?make(?:\[\d+\])?: \*\*\* No rule to make target|\S*[Mm]akefile\S*:\d+: \*\*\* |\S+\.mk:\d+: \*\*\* |g?make(?:\[\d+\])?: [^*\s]\S*: (?:No such file|Command not found|Permission denied))",
@@ -105,6 +120,16 @@ pub(super) const RULES: &[Rule] = &[
             "tar: This does not look like a tar archive",
         ],
         ..Rule::TOOL
+    },
+    Rule {
+        kind: "bats",
+        needs: &["\u{2717} "],
+        start: r"^ (?u:✗) (?P<name>\S.*?)(?:\s+\[?\(?\d+(?:ms)?\)?\]?)?$",
+        body: Body::While(r"^\s{3}\s*\S", 0),
+        key: r"failed(?: with status \d+)?$|^\s+(?:expected|actual)\s*:",
+        share: 12,
+        examples: &[" \u{2717} totals add up", " \u{2717} totals add up [12]"],
+        ..Rule::TEST
     },
     Rule {
         kind: "git",

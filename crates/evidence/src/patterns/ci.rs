@@ -25,6 +25,33 @@ pub(super) const EPITAPHS: &[Rule] = &[
         examples: &["##[error]Process completed with exit code 1."],
         ..Rule::SUMMARY
     },
+    // What the builder printed stands between them, without its prefix.
+    Rule {
+        kind: "nix",
+        needs: &[
+            "error: builder for",
+            "error: cannot build",
+            "error: build failed due to",
+            " of derivation '",
+            "builder failed with",
+            " log lines:",
+            "for full logs, run",
+            "output paths:",
+            "/nix/store/",
+            "nix log ",
+        ],
+        start: r"^error: (?:builder for '|Cannot build '|Build failed due to|\d+ dependenc(?:y|ies) of derivation)|^\s+(?:Reason: .*builder failed|[Ll]ast \d+ log lines:|For full logs, run|Output paths:|/nix/store/\S+$|nix log )",
+        score: 20,
+        share: 1,
+        class: Classification::Fixed(Unknown),
+        examples: &[
+            "error: builder for '/nix/store/5k9r-cart-0.3.1.drv' failed with exit code 2;",
+            "error: Cannot build '/nix/store/1c9w-segments.drv'.",
+            "       Reason: builder failed with exit code 3.",
+            "error: 1 dependencies of derivation '/nix/store/9sgh-shop-1.2.0.drv' failed to build",
+        ],
+        ..Rule::SUMMARY
+    },
     // A line that says no more than how a command ended.
     Rule {
         kind: "exit",
@@ -69,6 +96,8 @@ pub(super) const EPITAPHS: &[Rule] = &[
             "chart(s) linted",
             "[error] (",
             "[error] total time",
+            "[error] failed: total",
+            "error: while executing test",
             "command finished with error",
             "error: test failed",
             "error: type checking failed",
@@ -93,8 +122,24 @@ pub(super) const EPITAPHS: &[Rule] = &[
             "aborting on container exit",
             "^found ",
             "^summary: ",
+            "dubious, test returned",
+            " subtests",
+            "subtests failed",
+            "result: fail",
+            "errors while running ctest",
+            "% tests passed, ",
+            "error: update failed",
+            "no objects passed to",
+            "execution failure",
+            "error: error during sonarscanner",
+            "error: test failures",
+            "execution halted",
+            "test run failed",
+            "subprocess exited with status",
+            "error: building at step",
+            "error building image: ",
         ],
-        start: r"^\[error\] (?:\(.*\) |Total time)|command finished with error: |^Error: \d+ chart\(s\) linted|^\*\* \w+ FAILED \*\*$|^error: (?:Test failed|Type checking failed\.?)$|^ninja: build stopped|^Finished: FAILURE|^(?:\[\w+\] )?BUILD FAIL(?:URE|ED)\b|^\[ERROR\] COMPILATION ERROR|^\d+ tests? completed, \d+ failed|^\*\*\* Error code \d+|^b?make(?:\[\d+\])?: stopped in |^Script .+ handling the \S+ event returned with error code \d+|^Command failed with status \(\d+\)|^scons: (?:\*\*\* \[.*\] Error \d+|building terminated)|^\s*\S+: (?:FAIL code \d+|exit \d+ \()|^\s*evaluation failed :\(|^\W*lint-staged failed|^husky - .*(?:failed|exited)|^(?:\[ERROR\] )?Command execution failed\.?$|ExecuteException: Process exited with an error: \d+|^(?:\[ERROR\] )?Failed to execute goal .*: Command execution failed|^\s*NX +Ran target|^parallel: This job failed:|^xargs: .*: exited with status \d+|^(?:Error: )?Sequence aborted after failed subtask|^\*\* \(exit\) \d+$|^Aborting on container exit|^Found \d+ (?:errors?|problems?|issues?|warnings?)\.$|^Summary: \d+ resources? found in ",
+        start: r"^\[error\] (?:\(.*\) |Total time|Failed: Total )|^error: while executing test |command finished with error: |^Error: \d+ chart\(s\) linted|^\*\* \w+ FAILED \*\*$|^error: (?:Test failed|Type checking failed\.?)$|^ninja: build stopped|^Finished: FAILURE|^(?:\[\w+\] )?BUILD FAIL(?:URE|ED)\b|^\[ERROR\] COMPILATION ERROR|^\d+ tests? completed, \d+ failed|^\*\*\* Error code \d+|^b?make(?:\[\d+\])?: stopped in |^Script .+ handling the \S+ event returned with error code \d+|^Command failed with status \(\d+\)|^scons: (?:\*\*\* \[.*\] Error \d+|building terminated)|^\s*\S+: (?:FAIL code \d+|exit \d+ \()|^\s*evaluation failed :\(|^\W*lint-staged failed|^husky - .*(?:failed|exited)|^(?:\[ERROR\] )?Command execution failed\.?$|ExecuteException: Process exited with an error: \d+|^(?:\[ERROR\] )?Failed to execute goal .*: Command execution failed|^\s*NX +Ran target|^parallel: This job failed:|^xargs: .*: exited with status \d+|^(?:Error: )?Sequence aborted after failed subtask|^\*\* \(exit\) \d+$|^Aborting on container exit|^Found \d+ (?:errors?|problems?|issues?|warnings?)\.$|^Summary: \d+ resources? found in |^\s*Dubious, test returned|^\s*Failed \d+/\d+ (?:subtests|test programs)|^Result: FAIL$|^Errors while running CTest|^\d+% tests passed, [1-9]|^\s*error: update failed$|^error: no objects passed to|^(?:INFO: |\[INFO\] )?EXECUTION FAILURE$|^ERROR: Error during SonarScanner|^\s*Error: Test failures$|^\s*Execution halted$|^(?:.*: error : )?Test Run Failed\.$|^subprocess exited with status \d+|^Error: building at STEP |^error building image: ",
         score: 8,
         share: 1,
         class: Classification::Fixed(Unknown),
@@ -202,20 +247,6 @@ pub(super) const RULES: &[Rule] = &[
         ..Rule::TOOL
     },
     Rule {
-        kind: "auth",
-        needs: classes::AUTH_NEEDS,
-        start: classes::AUTH,
-        unless: NOT_ITS_OWN,
-        score: 57,
-        share: 3,
-        class: Classification::Fixed(Auth),
-        examples: &[
-            "denied: requested access to the resource is denied",
-            "Permission denied (publickey).",
-        ],
-        ..Rule::TOOL
-    },
-    Rule {
         kind: "quota",
         needs: classes::QUOTA_NEEDS,
         start: classes::QUOTA,
@@ -235,6 +266,20 @@ pub(super) const RULES: &[Rule] = &[
         share: 3,
         class: Classification::Fixed(Quota),
         examples: &["toomanyrequests: You have reached your pull rate limit."],
+        ..Rule::TOOL
+    },
+    Rule {
+        kind: "auth",
+        needs: classes::AUTH_NEEDS,
+        start: classes::AUTH,
+        unless: NOT_ITS_OWN,
+        score: 57,
+        share: 3,
+        class: Classification::Fixed(Auth),
+        examples: &[
+            "denied: requested access to the resource is denied",
+            "Permission denied (publickey).",
+        ],
         ..Rule::TOOL
     },
     Rule {

@@ -176,12 +176,13 @@ pub(super) const TIMEOUT_NEEDS: &[&str] = &[
     "no output has been received",
     "build timed out",
     "timed out waiting",
+    "timeout waiting",
     "timeout exceeded",
     "timed out (",
     "exceeded timeout",
     "execution took longer",
 ];
-pub(super) const TIMEOUT: &str = r"(?i)timed out after|timeout of \d+ ?m?s exceeded|deadline exceeded|exceeded its progress deadline|exceeded the maximum execution time|the operation was canceled|no output has been received in the last|build timed out|timed out waiting|timeout exceeded|exceeded timeout|execution took longer than";
+pub(super) const TIMEOUT: &str = r"(?i)timed out after|timeout of \d+ ?m?s exceeded|deadline exceeded|exceeded its progress deadline|exceeded the maximum execution time|the operation was canceled|no output has been received in the last|build timed out|time(?:d )?out waiting|timeout exceeded|exceeded timeout|execution took longer than";
 
 /// The table, in order.
 pub(crate) const CLASS_PATTERNS: &[ClassPattern] = &[
@@ -200,6 +201,19 @@ pub(crate) const CLASS_PATTERNS: &[ClassPattern] = &[
         flaky: false,
         needs: &[],
         pattern: r"(?i)there (?:are|were) (?:test failures|failing tests)|compilation failure|compilation error|\bE404\b|\bERESOLVE\b|\bETARGET\b|EJSONPARSE|missing script|unable to resolve dependency tree|no (?:matching (?:distribution|version)|version matching)|AAPT: error|could not find (?:artifact|gem|a version)|manifest unknown|unable to locate package|unknown revision|no matching package|failed to select a version|couldn't find package|lockfile|lock file|checkstyle|There were \d+ errors",
+    },
+    // Nobody renews a certificate by a patch.
+    ClassPattern {
+        class: Some(Infrastructure),
+        flaky: false,
+        needs: &["certificate", "cert_has_expired", "pkix path"],
+        pattern: r"(?i)certificate (?:has|is) (?:expired|not yet valid)|certificate (?:has )?expired|CERT_HAS_EXPIRED|x509: certificate|certificate verif(?:y|ication) failed|SSL certificate problem|unable to (?:get|verify) (?:local issuer|the first) certificate|self[- ]signed certificate|PKIX path (?:building|validation) failed",
+    },
+    ClassPattern {
+        class: Some(Infrastructure),
+        flaky: true,
+        needs: &["addr", "already allocated", "already in use"],
+        pattern: r"(?i)EADDRINUSE|address already in use|port \S*\s?(?:is |was )?already (?:in use|allocated)",
     },
     ClassPattern { class: Some(Auth), flaky: false, needs: AUTH_NEEDS, pattern: AUTH },
     ClassPattern {
@@ -221,10 +235,24 @@ pub(crate) const CLASS_PATTERNS: &[ClassPattern] = &[
         needs: &["memory", "heap", "env", "config", "settings", ".y", ".toml", ".ini", "oomkilled"],
         pattern: r"(?i)OOMKilled|heap out of memory|java heap space|(?:environment variable|env var)\b.{0,60}(?:not set|missing|required|not found|must be set)|missing required (?:environment|config)|config(?:uration)? file .{0,80}(?:not found|does not exist|missing)|ENOENT.*(?:config|\.env\b|settings)|(?:no such file or directory|FileNotFound).*(?:config|settings|\.env\b|\.ya?ml|\.toml|\.ini)|os\.environ",
     },
+    // A tool that is not installed, a file whose owner or mode is not what it has to be.
+    ClassPattern {
+        class: Some(Config),
+        flaky: false,
+        needs: &[
+            "not found",
+            "permission denied",
+            "eacces",
+            "eperm",
+            "dubious ownership",
+            "not recognized as",
+        ],
+        pattern: r"(?i)command not found|\b(?:ba|da|z|k)?sh: (?:(?:line )?\d+: )?[\w./-]+: not found$|executable file not found|is not recognized as|dubious ownership|: permission denied$|\b(?:EACCES|EPERM)\b",
+    },
     ClassPattern {
         class: None,
         flaky: true,
-        needs: &["addr", "already", "flak", "deadlock", "race", "time", "timeout"],
-        pattern: r"(?i)EADDRINUSE|address already in use|port \S*\s?(?:is )?already (?:in use|allocated)|\bflak(?:y|iness)\b|\bdeadlock\b|data race|timed? ?out\b|\btimeout\b|\brace condition\b",
+        needs: &["flak", "deadlock", "race", "time", "timeout"],
+        pattern: r"(?i)\bflak(?:y|iness)\b|\bdeadlock\b|data race|timed? ?out\b|\btimeout\b|\brace condition\b",
     },
 ];

@@ -45,8 +45,9 @@ pub(super) const RULES: &[Rule] = &[
         kind: "dotnet-test",
         needs: &["failed "],
         start: r"^\s+Failed (?P<name>[^\s\[]\S*(?:\(.*?\))?) \[[<\d.,\s]+ ?m?s\]",
-        body: Body::While(r"^\s+\S", 1),
-        key: r"^\s+(?:Assert|Expected|Actual|But was)|Exception|:line \d+|^\s{3,}\S.*Failure",
+        // The values stand at the margin.
+        body: Body::While(r"^\s+\S|^\w[\w ]*:\s", 1),
+        key: r"^\s*(?:Assert|Expected|Actual|But was)|Exception|:line \d+|^\s{3,}\S.*Failure",
         examples: &["  Failed Acme.Tests.CartTests.AddsUp [12 ms]"],
         ..Rule::TEST
     },

@@ -19,6 +19,9 @@ pub(crate) const PREFIXES: &[&str] = &[
     r"[A-Za-z_][\w.-]* +\| ",
     // turborepo, nx, wireit: package and task.
     r"@?[\w./-]+:(?:build|test|lint|check|typecheck|type-check|dev|compile|e2e)[\w:-]*:(?: |$)",
+    // Nix: what a builder printed, at the end and as it comes.
+    r"\s{7}> ",
+    r"[a-z][\w.+-]*\w> ",
     // pnpm -r.
     r"[\w@./-]+ (?:build|test|lint|check|typecheck)(?:\$|:) ",
 ];
@@ -29,14 +32,20 @@ pub(crate) const TABBED_PREFIX: &str =
     r"[^\t]+\t[^\t]+\t(?:\xEF\xBB\xBF)?\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*Z ?";
 
 /// How the steps of pipelines begin.
-pub(crate) const STEPS: &[&str] =
-    &["##[group]Run ", "##[section]Starting", "PLAY [", "travis_fold:start"];
+pub(crate) const STEPS: &[&str] = &[
+    "##[group]Run ",
+    "##[section]Starting",
+    "PLAY [",
+    "travis_fold:start",
+    "STEP ",
+    "Running phase: ",
+];
 
 /// Progress and chatter that says nothing about a failure.
-pub(crate) const NOISE: &str = r"^\s*(?:Progress \(\d+\)|Download(?:ing|ed)\b|Uploading\b|Compiling \S+ v\d|Fresh |Updating |Checking \S+ v\d|Blocking waiting|Resolving |Get:\d+ |Hit:\d+ |Fetched |Receiving objects|Resolving deltas|remote: (?:Counting|Compressing|Enumerating|Total)|Unpacking |Setting up |Preparing to |Selecting previously|Collecting |Using cached|Requirement already|Installing collected|Pulling |Waiting$|Verifying Checksum|Download complete|Pull complete|Extracting |Pulling fs layer|[a-f0-9]{12}: |[|/\\-]$|\d{1,3}(?:\.\d+)? ?%|\[[=#>.\s-]{6,}\]|#{8,}|added \d+ packages|travis_(?:fold|time):|##\[(?:group|endgroup|section|command|debug)\]|\[command\]|g?make(?:\[\d+\])?: (?:Entering|Leaving) directory|> \S+@\d\S* \S|# Subtest|Step \d+/\d+ : |---> (?:Running in|Using cache|[0-9a-f]{12}$)|\.{3} \(\d+ more|Build request sent|shell: /\S+|env:$|(?:Container|Network|Volume|Image) \S+ +(?:Creat|Start|Wait|Health|Runn|Recreat|Stopp|Remov|Pull|Built)\w*$)|^\s+\d+%|^\[\s*\d+%\] Building |^\s*$|\d+(?:\.\d+)? ?[kMG]i?B(?:/s|\s*/\s*\d)";
+pub(crate) const NOISE: &str = r"^\s*(?:\[INFO\] )?(?:Progress \(\d+\)|Download(?:ing|ed)\b|Uploading\b|Compiling \S+ v\d|Fresh |Updating |Checking \S+ v\d|Blocking waiting|Resolving |Get:\d+ |Hit:\d+ |Fetched |Receiving objects|Resolving deltas|remote: (?:Counting|Compressing|Enumerating|Total)|Unpacking |Setting up |Preparing to |Selecting previously|Collecting |Using cached|Requirement already|Installing collected|Pulling |Waiting$|Verifying Checksum|Download complete|Pull complete|Extracting |Pulling fs layer|[a-f0-9]{12}: |[|/\\-]$|\d{1,3}(?:\.\d+)? ?%|\[[=#>.\s-]{6,}\]|#{8,}|added \d+ packages|travis_(?:fold|time):|##\[(?:group|endgroup|section|command|debug)\]|\[command\]|g?make(?:\[\d+\])?: (?:Entering|Leaving) directory|> \S+@\d\S* \S|# Subtest|(?:Step|STEP) \d+/\d+ ?: |Trying to pull |Getting image source|Copying (?:blob|config) |Writing manifest|Storing signatures|--> (?:Using cache|[0-9a-f]{10,}$)|Use --(?:sandbox_debug|verbose_failures)|INFO: (?:Invocation|Analyzed|Found \d|Elapsed|\d+ process|Build |Streaming|From |Repository|Running|-{8})|\[[\d,]+ / [\d,]+\] |Scanning for projects|-{20}|Initializing environment|Installing environment|Once installed this env|This may take a few|[\w .'/-]+\.{3,}(?:Passed|\(no files to check\)Skipped|Skipped)$|(?:output )?cleanup: |source root is |INFO\[\d{4}\] |building '/nix/|unpacking source |no configure script|build flags: |---> (?:Running in|Using cache|[0-9a-f]{12}$)|\.{3} \(\d+ more|Build request sent|shell: /\S+|env:$|(?:Container|Network|Volume|Image) \S+ +(?:Creat|Start|Wait|Health|Runn|Recreat|Stopp|Remov|Pull|Built)\w*$)|^\s+\d+%|^\[\s*\d+%\] Building |^\s*$|\d+(?:\.\d+)? ?[kMG]i?B(?:/s|\s*/\s*\d)";
 
 /// Stack frames of runtimes and frameworks, and other lines that are the same whatever failed.
-pub(crate) const DULL: &str = r"^\s*at (?:[\w.]+@[\w.]+/|java\.base/|app//)?(?:java\.|javax\.|jdk\.|sun\.|com\.sun\.|org\.junit|junit\.|org\.testng|org\.gradle|org\.apache\.maven|org\.codehaus|hudson\.|jenkins\.|kotlin\.|scala\.|groovy\.|org\.springframework|node:|internal/|Module\._|Object\.<anonymous> \(internal|process\.processTicks|System\.|Xunit\.|NUnit\.|Microsoft\.)|node_modules[/\\]|node:internal|^\s*File \x22.*(?:site-packages|dist-packages|/lib/python3)|/rustc/[0-9a-f]{8,}|/library/(?:std|core|alloc|test)/|^\s*at .*\((?:Native Method|Unknown Source)\)|^\s*\.\.\. \d+ more|^note: run with `RUST_BACKTRACE|^stack backtrace:$|^\s*\d+: (?:core|std|alloc|test|__rustc|<alloc|<core)(?:::|\b)|^note: Some details are omitted|^\s+(?:testing\.|runtime\.|created by testing)|/usr/(?:local/)?(?:go|lib/go)|^\[ERROR\]\s*$|Re-run Maven|To see the full stack|For more information|^\[ERROR\] \[Help|^\s*$|^\[ERROR\] -> |^\[ERROR\] (?:urls\[|realm =|strategy =|import:|Number of foreign|-{10,})|After correcting|^\s+\^+\s*$|mvn <";
+pub(crate) const DULL: &str = r"^\s*at (?:[\w.]+@[\w.]+/|java\.base/|app//)?(?:java\.|javax\.|jdk\.|sun\.|com\.sun\.|org\.junit|junit\.|org\.testng|org\.gradle|org\.apache\.maven|org\.codehaus|hudson\.|jenkins\.|kotlin\.|scala\.|groovy\.|org\.springframework|node:|internal/|Module\._|Object\.<anonymous> \(internal|process\.processTicks|System\.|Xunit\.|NUnit\.|Microsoft\.)|^\s.*node_modules[/\\]|node:internal|^\s*File \x22.*(?:site-packages|dist-packages|/lib/python3)|/rustc/[0-9a-f]{8,}|/library/(?:std|core|alloc|test)/|^\s*at .*\((?:Native Method|Unknown Source)\)|^\s*\.\.\. \d+ more|^note: run with `RUST_BACKTRACE|^stack backtrace:$|^\s*\d+: (?:core|std|alloc|test|__rustc|<alloc|<core)(?:::|\b)|^note: Some details are omitted|^\s+(?:testing\.|runtime\.|created by testing)|^\s+/usr/(?:local/)?(?:go|lib/go)|^\[ERROR\]\s*$|Re-run Maven|To see the full stack|For more information|^\[ERROR\] \[Help|^\s*$|^\[ERROR\] -> |^\[ERROR\] (?:urls\[|realm =|strategy =|import:|Number of foreign|-{10,})|After correcting|^\s+\^+\s*$|mvn <|^npm (?:ERR!|error)(?:\s*|.*A complete log of this run.*| (?:Usage:|Options:|aliases: .*|Clean install a project|npm \w+|\[-.*|[{}]|Run \x22npm help.*|(?:errno|syscall|  (?:errno|code|syscall|path)) ?:?.*))$|^(?u:[─-╿═ ])+$|^- (?:duration|exit code): |^ERROR: (?:Re-run SonarScanner.*)?$|^(?:=|-|~){20,}$";
 
 /// Lines that must start nothing.
 #[cfg(test)]

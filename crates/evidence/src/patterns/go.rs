@@ -63,7 +63,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         kind: "go-modules",
         needs: &["go: "],
-        start: r"^go: \S.*(?i:not found|unknown revision|cannot|missing|module lookup|reading|invalid|error|requires|mismatch|updates to go\.mod|no required module|go\.mod file not found|i/o timeout)",
+        start: r"^go: \S+@\S+: \S|^go: \S.*(?i:not found|unknown revision|cannot|missing|module lookup|reading|invalid|error|requires|mismatch|updates to go\.mod|no required module|go\.mod file not found|i/o timeout)",
         unless: r"^go: (?:downloading|finding|extracting|added|upgraded)",
         body: Body::While(r"^\t\S|^go: ", 0),
         score: 73,

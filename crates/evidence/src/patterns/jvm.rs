@@ -176,10 +176,10 @@ pub(super) const RULES: &[Rule] = &[
         start: r"^\[ERROR\] \S",
         unless: r"Help 1\]|To see the full stack|Re-run Maven|For more information|After correcting|COMPILATION ERROR|mvn <|^\[ERROR\] Tests run:|^\[ERROR\] -> |^\[ERROR\] (?:symbol|location):|BUILD FAIL",
         body: Body::While(
-            r"^\[ERROR\]\s+\S|^\s+at |^\s*Caused by|^\s*\.\.\. \d+ more|^\S*\.[A-Z]\w+(?:Exception|Error)",
+            r"^\[(?:ERROR|FATAL)\]\s+\S|^\s+at |^\s*Caused by|^\s*\.\.\. \d+ more|^\S*\.[A-Z]\w+(?:Exception|Error)",
             0,
         ),
-        key: r"Caused by|(?:Exception|Error): ",
+        key: r"Caused by|(?:Exception|Error): |^\[FATAL\]|Could not (?:transfer|resolve|find)",
         score: 62,
         share: 6,
         class: Classification::ToolText(Code),
@@ -200,10 +200,22 @@ pub(super) const RULES: &[Rule] = &[
         ..Rule::TEST
     },
     Rule {
+        kind: "munit",
+        needs: &["==> x "],
+        start: r"^==> X (?P<name>\S.*?)\s+[\d.]+m?s\b",
+        body: Body::Until(r"^\[|^\s*[+-] |^==> |^\S+:$"),
+        key: r"^[-+]\S|\bassert\w*\(",
+        share: 16,
+        examples: &[
+            "==> X shop.CartSuite.totals add up  0.031s munit.ComparisonFailException: /src/CartSuite.scala:12",
+        ],
+        ..Rule::TEST
+    },
+    Rule {
         kind: "sbt",
         needs: &["[error]"],
         start: r"^\[error\] \S",
-        unless: r"^\[error\] (?:\(|Total time|\s*$)",
+        unless: r"^\[error\] (?:\(|Total time|Failed: Total|\s*$)",
         body: Body::While(r"^\[error\]", 0),
         key: r"\.scala:\d+|^\[error\] \S+: ",
         score: 70,

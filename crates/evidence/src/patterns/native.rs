@@ -1,40 +1,81 @@
 //! gcc, clang, linkers, sanitizers, crashes, GoogleTest, CTest.
 
 use super::super::rule::{Body, Classification, Rule};
-use greenloop_model::FailureClass::{Code, Config, Quota, Unknown};
+use greenloop_model::FailureClass::{Code, Config, Infrastructure, Quota, Unknown};
 
-/// What the kernel ended because the machine had no memory left: no patch gives it more.
-pub(super) const KILLED: &[Rule] = &[Rule {
-    kind: "out-of-memory",
-    needs: &[
-        "killed",
-        "signal 9",
-        "signal: 9",
-        "exit code 137",
-        "exit code: 137",
-        "exit status 137",
-        "exited with code 137",
-        "cannot allocate memory",
-        "virtual memory exhausted",
-        "bad_alloc",
-    ],
-    start: r"^\s*Killed$|: (?:line )?\d+:?\s+\d+ Killed\b|: fatal error: Killed|terminated (?:with|by) signal 9\b|\(signal: 9, SIGKILL|[Oo]ut of memory: Kill(?:ed)? process|oom-kill|virtual memory exhausted|(?i:cannot allocate memory)|bad_alloc|(?:[Ee]xit (?:code|status):?|exited with code) 137\b",
-    lead: r"^\S",
-    before: 2,
-    body: Body::While(r"^compilation terminated", 0),
-    score: 72,
-    share: 3,
-    class: Classification::Fixed(Quota),
-    examples: &[
-        "Killed",
-        "run.sh: line 3:   123 Killed                  ./app",
-        "virtual memory exhausted: Cannot allocate memory",
-        "collect2: fatal error: ld terminated with signal 9 [Killed]",
-        "c++: fatal error: Killed signal terminated program cc1plus",
-        "  process didn't exit successfully: `rustc` (signal: 9, SIGKILL: kill)",
-    ],
-    ..Rule::TOOL
-}];
+/// What the machine did not give: memory, where the kernel ended a process, or a port. No patch
+/// gives more.
+pub(super) const KILLED: &[Rule] = &[
+    Rule {
+        kind: "out-of-memory",
+        needs: &[
+            "killed",
+            "signal 9",
+            "signal: 9",
+            "exit code 137",
+            "exit code: 137",
+            "exit status 137",
+            "exited with code 137",
+            "cannot allocate memory",
+            "virtual memory exhausted",
+            "bad_alloc",
+        ],
+        start: r"^\s*Killed$|: (?:line )?\d+:?\s+\d+ Killed\b|: fatal error: Killed|terminated (?:with|by) signal 9\b|\(signal: 9, SIGKILL|[Oo]ut of memory: Kill(?:ed)? process|oom-kill|virtual memory exhausted|(?i:cannot allocate memory)|bad_alloc|(?:[Ee]xit (?:code|status):?|exited with code) 137\b",
+        lead: r"^\S",
+        before: 2,
+        body: Body::While(r"^compilation terminated", 0),
+        score: 72,
+        share: 3,
+        class: Classification::Fixed(Quota),
+        examples: &[
+            "Killed",
+            "run.sh: line 3:   123 Killed                  ./app",
+            "virtual memory exhausted: Cannot allocate memory",
+            "collect2: fatal error: ld terminated with signal 9 [Killed]",
+            "c++: fatal error: Killed signal terminated program cc1plus",
+            "  process didn't exit successfully: `rustc` (signal: 9, SIGKILL: kill)",
+        ],
+        ..Rule::TOOL
+    },
+    // Go names no process that ended it: the kernel, unless a time is spoken of.
+    Rule {
+        kind: "out-of-memory",
+        needs: &["signal: killed"],
+        start: r"\bsignal: killed\b",
+        lead: r"(?i)time[d ]?-?out|deadline|^# \S",
+        before: 3,
+        key: r"(?i)time[d ]?-?out|deadline",
+        score: 72,
+        share: 3,
+        class: Classification::ToolText(Quota),
+        examples: &[
+            "go build example.com/shop: /usr/local/go/pkg/tool/linux_amd64/compile: signal: killed",
+        ],
+        ..Rule::TOOL
+    },
+    // Another process has the port.
+    Rule {
+        kind: "address-in-use",
+        needs: &[
+            "eaddrinuse",
+            "address already in use",
+            "port is already allocated",
+            "already in use",
+            "only one usage of each socket",
+        ],
+        start: r"(?i)^[^{'\x22]*\bEADDRINUSE\b|address already in use|port is already allocated|\bport \S*\s?(?:is |was )?already in use|only one usage of each socket address",
+        unless: r"(?i)^\s*(?:code: |at )|^\W*(?:warn|info|debug)|retry|trying another|using (?:available )?port",
+        body: Body::While(r"^\s+at ", 0),
+        score: 81,
+        share: 5,
+        class: Classification::Fixed(Infrastructure),
+        examples: &[
+            "bind: address already in use",
+            "Error: listen EADDRINUSE: address already in use :::3000",
+        ],
+        ..Rule::TOOL
+    },
+];
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -90,11 +131,28 @@ pub(super) const RULES: &[Rule] = &[
         ..Rule::SUMMARY
     },
     Rule {
+        kind: "catch2",
+        needs: &[": failed:$", ": error: "],
+        start: r"^\S+(?::\d+|\(\d+\)): (?:FAILED:$|(?:FATAL )?ERROR: (?:(?:CHECK|REQUIRE|WARN)\w*\(|test case THREW))",
+        body: Body::While(
+            r"^\s+\S|^with (?:expansion|message)|^due to|^explicitly with|^because",
+            0,
+        ),
+        key: r"^\s{2,}\S",
+        introduces: false,
+        share: 10,
+        examples: &[
+            "/src/tests/cart_test.cpp:14: FAILED:",
+            "/src/tests/cart_test.cpp:14: ERROR: CHECK( total(cart) == 30 ) is NOT correct!",
+        ],
+        ..Rule::TEST
+    },
+    Rule {
         kind: "gtest",
         needs: &[": failure", ": error: "],
         start: r"^\S+(?::\d+|\(\d+\)): (?:Failure|error: )",
         body: Body::Until(r"^\[|^\s*$"),
-        key: r"^\s*(?:Expected|Value of|Actual|Which is)",
+        key: r"^\s*(?:Expected|Value of|Actual|Which is)|^\s{2}\S",
         score: 84,
         share: 10,
         examples: &["/app/tests/cart_test.cc:12: Failure"],
@@ -201,6 +259,53 @@ pub(super) const RULES: &[Rule] = &[
         class: Classification::Fixed(Config),
         examples: &["The build ran out of memory.", "      Reason:       OOMKilled"],
         ..Rule::TOOL
+    },
+    Rule {
+        kind: "zig-test",
+        needs: &["' failed: "],
+        start: r"^error: '(?P<name>\S.*)' failed: ",
+        body: Body::While(r"^\s+\S|^\S+\.zig:\d+:\d+: ", 0),
+        introduces: false,
+        share: 6,
+        examples: &["error: 'cart.test.adds up' failed: expected 30, found 20"],
+        ..Rule::TEST
+    },
+    Rule {
+        kind: "hspec",
+        needs: &[".hs:"],
+        start: r"^\s+\S+\.hs:\d+:\d+:$",
+        body: Body::Until(r"^\s+To rerun|^Randomized|^Finished|^\d+ examples?"),
+        item: r"^\s+\d+\) (\S.*)$",
+        key: r"^\s+(?:expected|but got): |uncaught exception|predicate failed|Falsifi(?:ed|able)",
+        share: 10,
+        examples: &["  test/CartSpec.hs:12:23:"],
+        ..Rule::TEST
+    },
+    Rule {
+        kind: "elm",
+        needs: &[".elm$"],
+        start: r"^-- [A-Z][A-Z ]+ -+ \S+\.elm$",
+        body: Body::Until(r"^-- [A-Z]|^npm |^Hint: |^\$ |^error"),
+        key: r"^\d+\||^    \S",
+        share: 14,
+        of_source: true,
+        examples: &["-- TYPE MISMATCH ------------------------------- src/Cart.elm"],
+        ..Rule::COMPILER
+    },
+    // A warning, unless it says otherwise.
+    Rule {
+        kind: "ocaml",
+        needs: &["^file \""],
+        start: r#"^File "[^"]+", lines? \d+(?:-\d+)?(?:, characters \d+-\d+)?:$"#,
+        body: Body::While(r"^\s*\d+ \||^\s+\S|^(?:Error|Warning|Alert)\b", 0),
+        key: r"^Error\b",
+        introduces: true,
+        proof: r"^Error\b",
+        score: 32,
+        share: 10,
+        of_source: true,
+        examples: &["File \"lib/cart.ml\", line 12, characters 18-22:"],
+        ..Rule::COMPILER
     },
     Rule {
         kind: "compiler",

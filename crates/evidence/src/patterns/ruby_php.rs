@@ -1,4 +1,4 @@
-//! Ruby, PHP, Elixir and their tools.
+//! Ruby, PHP, Perl, Elixir, R and their tools.
 
 use super::super::rule::{Body, Classification, Rule};
 use greenloop_model::FailureClass::Code;
@@ -110,9 +110,33 @@ pub(super) const RULES: &[Rule] = &[
         start: r"^There (?:was|were) \d+ (?:failure|error)s?:$",
         body: Body::Until(r"^(?:FAILURES|ERRORS)!|^--$"),
         item: r"^\d+\) ([\w\\]+::\w+)",
-        key: r"^\d+\) |^Failed asserting|^[\w\\]*(?:Error|Exception): |^\S+\.php:\d+",
+        key: r"^Failed asserting|^[\w\\]*(?:Error|Exception): |^\S+\.php:\d+|^[-+]\s",
         share: 20,
         examples: &["There was 1 failure:", "There were 2 errors:"],
+        ..Rule::TEST
+    },
+    // Where a harness takes the protocol, only the diagnostics come through.
+    Rule {
+        kind: "perl-test",
+        needs: &["failed test "],
+        start: r"^\s*# +Failed (?:test|\(TODO\) test) '(?P<name>.*)'$",
+        body: Body::While(r"^\s*#", 0),
+        key: r"^\s*# +(?:got|expected|\$got\S*|\$expected\S*)\s*[:=]|^\s*# +'",
+        score: 80,
+        share: 10,
+        examples: &["#   Failed test 'totals add up'"],
+        ..Rule::TEST
+    },
+    Rule {
+        kind: "testthat",
+        needs: &["\u{2500} failure (", "\u{2500} error ("],
+        start: r"^\s*(?u:──) (?:Failure|Error) \(.*?\): (?P<name>.*?) (?u:─+)$",
+        body: Body::Until(r"^\s*(?u:──|══) |^\s*\[ FAIL"),
+        key: r"\bnot (?:strictly )?(?:equal|identical|equivalent|TRUE|FALSE)|^\s*.(?:actual|expected).: |^\s*Expected |^\s*Error in |^\s*Error: |did not ",
+        share: 12,
+        examples: &[
+            "\u{2500}\u{2500} Failure ('test-cart.R:9:3'): totals add up \u{2500}\u{2500}\u{2500}\u{2500}",
+        ],
         ..Rule::TEST
     },
     Rule {
@@ -157,7 +181,7 @@ pub(super) const RULES: &[Rule] = &[
         needs: &[") test "],
         start: r"^\s+\d+\) test (?P<test>\S.*) \((?P<owner>[\w.]+)\)$",
         body: Body::While(r"^\s+\S", 1),
-        key: r"Assertion|left:|right:|\.exs:\d+",
+        key: r"Assertion|code:|left:|right:|\.exs:\d+",
         share: 14,
         examples: &["  1) test adds up (CartTest)"],
         ..Rule::TEST

@@ -59,7 +59,7 @@ pub(super) const RULES: &[Rule] = &[
         kind: "error",
         needs: &["error: "],
         start: r"^error: \S",
-        unless: r"^error: (?:0 |no error)",
+        unless: r"^error: (?:0 |no error|'.*' failed: )",
         body: Body::While(
             r"^\s+\S|^Caused by|^(?:note|help|hint|info): |^\s*-->|^\[end of output\]|^ *[|=]",
             1,
@@ -168,6 +168,16 @@ pub(super) const RULES: &[Rule] = &[
         examples: &["Diff in /app/src/main.rs:12:", "Diff in /app/src/main.rs at line 12:"],
         ..Rule::COMPILER
     },
+    Rule {
+        kind: "cargo-deny",
+        needs: &["error["],
+        start: r"^error\[[a-z][\w-]*\]: ",
+        body: Body::Until(r"^\s*$|^(?:error|warning|note|help)(?:\[|: )"),
+        score: 88,
+        share: 14,
+        examples: &["error[vulnerability]: Potential segfault in the time crate"],
+        ..Rule::COMPILER
+    },
     // The arrow that rustc's diagnostics set the fashion for: ruff, miette, cargo-deny, biome.
     Rule {
         kind: "diagnostic",
@@ -175,6 +185,8 @@ pub(super) const RULES: &[Rule] = &[
         start: r"^\s*(?:--> |(?u:╭─\[ ?|┌─ ))\S+?:\d+:\d+",
         lead: r"^\S",
         before: 1,
+        key: r"^[A-Za-z]",
+        introduces: true,
         body: Body::Until(r"^\s*$|^(?:error|warning|note|help)(?:\[|: )|^[A-Z]+\d+ "),
         score: 64,
         share: 14,

@@ -41,7 +41,7 @@ pub(super) const RULES: &[Rule] = &[
         start: r"^\S*Dockerfile\S*:\d+$",
         body: Body::While(r"^-+$|^\s*\d+ \||^>>>", 0),
         key: r">>>",
-        score: 60,
+        score: 52,
         share: 10,
         class: Classification::Fixed(Unknown),
         examples: &["Dockerfile:12"],
@@ -170,16 +170,115 @@ pub(super) const RULES: &[Rule] = &[
         needs: &[
             "upgrade failed",
             "installation failed",
+            "error: failed p",
+            "hooks failed: ",
             "error: template",
             "error: failed to parse",
             "execution error at",
         ],
-        start: r"^Error: (?:UPGRADE FAILED|INSTALLATION FAILED|template|failed to parse|execution error|parse error|chart )",
+        start: r"^Error: (?:UPGRADE FAILED|failed (?:pre|post)-\w+|.*-\w+ hooks failed|INSTALLATION FAILED|template|failed to parse|execution error|parse error|chart )",
         body: Body::While(r"^\s+\S", 0),
         score: 78,
         share: 4,
         class: Classification::ToolText(Code),
         examples: &["Error: UPGRADE FAILED: cannot patch \"web\" with kind Deployment"],
+        ..Rule::TOOL
+    },
+    Rule {
+        kind: "kustomize",
+        needs: &[
+            "accumulating resources",
+            "no objects passed to",
+            "kustomization file",
+            "kustomization.yaml",
+        ],
+        start: r"^Error: (?:accumulating|.*[Kk]ustomization|.*kustomize)",
+        score: 78,
+        share: 2,
+        class: Classification::Fixed(Code),
+        examples: &[
+            "Error: accumulating resources: accumulation err='accumulating resources from '../base'",
+        ],
+        ..Rule::TOOL
+    },
+    Rule {
+        kind: "flux",
+        needs: &["\u{2717} "],
+        start: r"^(?u:✗) \S+.*\b(?:fail(?:ed|ure)|error|timed out|not (?:found|ready))\b",
+        score: 70,
+        share: 2,
+        class: Classification::ToolText(Code),
+        examples: &[
+            "\u{2717} Kustomization reconciliation failed: Deployment/shop/web dry-run failed (Invalid)",
+        ],
+        ..Rule::TOOL
+    },
+    Rule {
+        kind: "argocd",
+        needs: &["^phase:", "operation has completed with phase"],
+        start: r"^Phase:\s+(?:Failed|Error)\b|Operation has completed with phase: (?:Failed|Error)",
+        body: Body::While(r"^(?:Start|Finished|Duration|Message):", 0),
+        key: r"^Message:",
+        introduces: true,
+        score: 70,
+        share: 2,
+        class: Classification::ToolText(Code),
+        examples: &["Phase:              Failed"],
+        ..Rule::TOOL
+    },
+    Rule {
+        kind: "hadolint",
+        needs: &[" dl", " sc"],
+        start: r"^\S+:\d+ (?:DL|SC)\d+ (?:error|warning|info|style): ",
+        score: 76,
+        share: 2,
+        of_source: true,
+        examples: &[
+            "Dockerfile:3 DL3008 warning: Pin versions in apt get install.",
+            "Dockerfile:9 DL3000 error: Use absolute WORKDIR",
+        ],
+        ..Rule::COMPILER
+    },
+    Rule {
+        kind: "semgrep",
+        needs: &["\u{2771} "],
+        start: r"^\s+(?u:❯*❱) \S",
+        header: r"^\s+(?u:❯*)\s*\S+\.\w+\s*$",
+        body: Body::While(r"^\s{6,}\S", 1),
+        key: r"^\s+\d+(?u:┆)",
+        score: 76,
+        of_source: true,
+        share: 10,
+        examples: &[
+            "   \u{276f}\u{276f}\u{2771} python.lang.security.audit.formatted-sql-query.formatted-sql-query",
+        ],
+        ..Rule::COMPILER
+    },
+    Rule {
+        kind: "trivy",
+        needs: &["total: ", "failures: "],
+        start: r"^(?:Total|Failures): [1-9]\d* \((?:UNKNOWN|LOW|MEDIUM|HIGH|CRITICAL): ",
+        body: Body::While(
+            r"^\s*(?u:[│┌├└])|^[A-Z-]+\d* \((?:LOW|MEDIUM|HIGH|CRITICAL)\): |^[A-Z]+: |^ *\S+:\d+|^(?u:[─═])|^[A-Z].*\.$|^See https",
+            1,
+        ),
+        key: r"CVE-\d|GHSA-|^(?:[A-Z-]+\d* \()?(?:CRITICAL|HIGH|MEDIUM|LOW)\)?: ",
+        score: 70,
+        share: 10,
+        class: Classification::Fixed(Code),
+        examples: &["Total: 2 (HIGH: 1, CRITICAL: 1)", "Failures: 1 (HIGH: 1, CRITICAL: 0)"],
+        ..Rule::TOOL
+    },
+    Rule {
+        kind: "sonar",
+        needs: &["quality gate status: failed"],
+        start: r"^(?:\[?ERROR\]?:? )?(?:.*)QUALITY GATE STATUS: FAILED",
+        score: 72,
+        share: 1,
+        class: Classification::Fixed(Code),
+        examples: &[
+            "ERROR: QUALITY GATE STATUS: FAILED - View details on https://sonar.example.com/dashboard?id=shop",
+        ],
         ..Rule::TOOL
     },
     Rule {
@@ -250,21 +349,6 @@ pub(super) const RULES: &[Rule] = &[
         score: 66,
         share: 2,
         examples: &["curl: (6) Could not resolve host: example.com"],
-        ..Rule::TOOL
-    },
-    Rule {
-        kind: "address-in-use",
-        needs: &[
-            "eaddrinuse",
-            "address already in use",
-            "port is already allocated",
-            "port already in use",
-        ],
-        start: r"(?i)EADDRINUSE|address already in use|port is already allocated|port \S*\s?(?:is )?already in use",
-        score: 68,
-        share: 3,
-        class: Classification::Fixed(Unknown),
-        examples: &["bind: address already in use"],
         ..Rule::TOOL
     },
 ];

@@ -9,10 +9,12 @@ use greenloop_model::RunId;
 use greenloop_workspace::Workspace;
 
 /// What Greenloop writes into a work tree, kept out of `git status`.
-const OWN_FILES: [&str; 3] =
-    ["/logs/runs/", "/logs/orchestrator_*.log", "/metrics/deployments.json"];
+const OWN_FILES: [&str; 2] = ["/logs/runs/", "/logs/orchestrator_*.log"];
+/// The same, where the configuration names no other metrics.
+const METRICS: &str = "metrics/deployments.json";
 
-/// What the names of files begin with that reports are written to before they are renamed.
+/// What the names of files begin with that reports are written to before they are renamed: a process
+/// that is killed leaves one.
 const TEMPORARY: &str = ".greenloop-";
 
 /// `logs/runs` of the repository.
@@ -93,7 +95,7 @@ pub(super) fn own_files(
 pub(super) fn is_own(path: &Path) -> bool {
     let text = path.to_string_lossy();
     path == Path::new("logs/runs")
-        || path == Path::new("metrics/deployments.json")
+        || path == Path::new(METRICS)
         || (text.starts_with("logs/orchestrator_") && text.ends_with(".log"))
 }
 
@@ -131,16 +133,26 @@ pub(super) fn keep_out(
     logging: &LoggingPlan,
     metrics: Option<&Path>,
 ) -> Result<(), AppError> {
-    let log = logging.file.replace("{date}", "*");
-    let metrics = metrics.map(|path| path.to_string_lossy().into_owned());
-    let patterns: Vec<String> =
-        [Some(log), metrics].into_iter().flatten().map(|path| format!("/{path}")).collect();
+    let mut patterns = vec![format!("/{}", logging.file.replace("{date}", "*"))];
+    patterns.extend(metrics.into_iter().flat_map(written_to));
+    exclude(workspace, &patterns)
+}
+
+/// Patterns of a file that is replaced as a whole.
+fn written_to(file: &Path) -> [String; 2] {
+    let beside = file.with_file_name(format!("{TEMPORARY}*"));
+    [file, &beside].map(|path| format!("/{}", path.to_string_lossy()))
+}
+
+fn exclude(workspace: &Workspace, patterns: &[String]) -> Result<(), AppError> {
     Ok(workspace.exclude(&patterns.iter().map(String::as_str).collect::<Vec<_>>())?)
 }
 
 /// Makes a run's folder and keeps it out of `git status`.
 pub(super) fn prepare(workspace: &Workspace, folder: &Path) -> Result<(), AppError> {
-    workspace.exclude(&OWN_FILES)?;
+    let mut patterns = OWN_FILES.map(str::to_owned).to_vec();
+    patterns.extend(written_to(Path::new(METRICS)));
+    exclude(workspace, &patterns)?;
     std::fs::create_dir_all(folder.join("stages"))
         .map_err(|source| AppError::Folder { path: folder.to_owned(), source })
 }

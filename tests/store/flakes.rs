@@ -1,9 +1,9 @@
 //! Flaky tests are remembered by repository, and forgotten.
 
-use greenloop_hub::store::Retention;
 use greenloop_hub_api::types::FlakeReport;
 
 use crate::place::Place;
+use crate::retention::FOREVER;
 
 const DAY_US: i64 = 24 * 3600 * 1_000_000;
 
@@ -47,17 +47,7 @@ pub(crate) async fn flaky_tests_are_forgotten(place: &Place) {
     };
     assert_eq!(names().await, ["quiet"]);
     assert_eq!(place.count("SELECT COUNT(*) FROM flakes").await, 2);
-    // Whatever else is kept for ever.
-    let keep = Retention {
-        events: None,
-        graphs: None,
-        runs: None,
-        tokens: None,
-        agents: None,
-        actions: None,
-        requests: None,
-    };
-    let purged = store.purge(&keep).await.unwrap().unwrap();
+    let purged = store.purge(&FOREVER).await.unwrap().unwrap();
     assert_eq!((purged.table, purged.rows), ("flakes", 1));
     assert_eq!(place.count("SELECT COUNT(*) FROM flakes").await, 1);
     store.report_flakes(&report("fleet", &["old"])).await.unwrap();

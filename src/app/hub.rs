@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::sandbox::SandboxChoice;
-use super::{AppError, Environment, logging};
+use super::{AppError, Environment, audit_key, logging};
 use greenloop_evidence::Redactor;
 use greenloop_hub::api::{Hosts, Settings, service};
 use greenloop_hub::merge_queue::{MergeOptions, MergeQueue, SandboxOptions};
@@ -114,6 +114,8 @@ pub struct HubStarted {
     pub open_to_read: bool,
     /// Tokens that are good for something.
     pub tokens: usize,
+    /// The key that verifies its signatures of audit logs' checkpoints; `None` where it signs none.
+    pub witness: Option<String>,
 }
 
 /// Serves until `cancel`, and then until what is under way has ended. `told` hears of the hub
@@ -148,6 +150,7 @@ pub async fn serve_hub(
         Some(file) => sinks(file)?,
         None => Vec::new(),
     };
+    let witness = audit_key::from_environment()?;
     // Before the store: a second hub on one address leaves the store alone.
     let listener = Listener::bind(request.listen)
         .map_err(|source| AppError::Listen { address: request.listen, source })?;
@@ -170,6 +173,7 @@ pub async fn serve_hub(
         store: without_password(&request.store),
         open_to_read,
         tokens: good(&store.tokens().await?),
+        witness: witness.as_ref().map(|key| key.as_witness().to_string()),
     };
     let end = cancel.clone();
     let background = TaskTracker::new();
@@ -185,6 +189,7 @@ pub async fn serve_hub(
         origins: request.origins,
         rate: request.rate,
         live_events: request.live_events,
+        witness: witness.map(Arc::new),
     };
     let service = service(store.clone(), settings, &background, &end).await?;
     let mut plan = SweepPlan::default();

@@ -8,7 +8,7 @@ use greenloop_evidence::Redactor;
 use greenloop_hub_api::client::HubClient;
 
 /// The variable with the hub's token, of the scope `work`, where the configuration names no other.
-pub(super) const HUB_TOKEN: &str = "GREENLOOP_HUB_TOKEN";
+pub const HUB_TOKEN: &str = "GREENLOOP_HUB_TOKEN";
 
 /// The variable with the hub's address, where the configuration has no tasks.
 const HUB: &str = "GREENLOOP_HUB_URL";

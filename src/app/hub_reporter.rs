@@ -1,4 +1,5 @@
-//! Reports the beginning and the end of a deploy run to a hub, for its dashboard. The end of a run
+//! Reports the beginning and the end of a deploy run to a hub, for its dashboard, and its audit log's
+//! checkpoints. The end of a run
 //! waits for the hub a few seconds at most, and a hub that does not answer fails no run.
 
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::hub_connection::{connect, hub_of};
+use super::hub_witness::HubWitness;
 use super::{AppError, Environment};
 use greenloop_config::plan::TasksPlan;
 use greenloop_evidence::Redactor;
@@ -27,6 +29,7 @@ pub(super) struct HubReporter {
     report: RunReport,
     folder: PathBuf,
     begun: JoinHandle<()>,
+    witness: HubWitness,
 }
 
 impl HubReporter {
@@ -59,12 +62,13 @@ impl HubReporter {
             let (client, report) = (client.clone(), report.clone());
             async move { send(&client, &report, TIMEOUT).await }
         });
-        Some(Self { client, redactor, report, folder: header.folder.clone(), begun })
+        let witness = HubWitness::watch(client.clone(), header.run, &header.folder);
+        Some(Self { client, redactor, report, folder: header.folder.clone(), begun, witness })
     }
 
     /// Reports how it ended, with the summary that the run has written.
     pub(super) async fn end(self, outcome: &Result<RunSummary, AppError>) {
-        let Self { client, redactor, mut report, folder, begun } = self;
+        let Self { client, redactor, mut report, folder, begun, witness } = self;
         // A late beginning must not take the place of the end.
         let _ended = begun.await;
         let (state, line) = match outcome {
@@ -76,7 +80,8 @@ impl HubReporter {
         report.summary = redactor.redact(line.lines().next().unwrap_or_default()).into_owned();
         report.report = redactor.redact(&written(&folder).await).into_owned();
         let cancelled = matches!(outcome, Ok(summary) if summary.stop == StopReason::Cancelled);
-        send(&client, &report, if cancelled { CANCELLED_TIMEOUT } else { TIMEOUT }).await;
+        let timeout = if cancelled { CANCELLED_TIMEOUT } else { TIMEOUT };
+        tokio::join!(send(&client, &report, timeout), witness.finish(timeout));
     }
 }
 

@@ -44,8 +44,9 @@ pub(super) enum AuditCommand {
         #[arg(long, value_name = "KEY")]
         key: Option<VerifyingKey>,
         /// Where checkpoints were kept: a file with one or with the tags of an Azure DevOps build,
-        /// such tags themselves, or `git` (refs/greenloop/audit)
-        #[arg(long, value_name = "FILE|TAGS|git")]
+        /// such tags themselves, `git` (refs/greenloop/audit), or the address of a hub, whose token is
+        /// in GREENLOOP_HUB_TOKEN
+        #[arg(long, value_name = "FILE|TAGS|git|URL")]
         anchor: Option<String>,
     },
     /// Pack a run's log, checkpoints, files and exchanges with models into one archive, with a

@@ -322,7 +322,7 @@ fn serve(args: ServeArgs) -> Result<Exit, CommandError> {
 }
 
 fn greet(started: &HubStarted) {
-    let HubStarted { address, store, open_to_read, tokens } = started;
+    let HubStarted { address, store, open_to_read, tokens, witness } = started;
     let look = match (tokens, open_to_read) {
         (0, _) => {
             let program = terminal::program();
@@ -338,9 +338,10 @@ fn greet(started: &HubStarted) {
         true => "anybody on this machine may read; changes require a token",
         false => "only with a token",
     };
+    let signs = witness.as_ref().map_or_else(String::new, |key| format!("  signs as   {key}\n"));
     let text = format!(
-        "greenloop hub {}\n  dashboard  {address}\n  store      {store}\n  tokens     {look}\n  \
-         reading    {reading}\n",
+        "greenloop hub {}\n  dashboard  {address}\n  store      {store}\n{signs}  \
+         tokens     {look}\n  reading    {reading}\n",
         env!("CARGO_PKG_VERSION"),
     );
     // A hub whose output nobody reads serves all the same.

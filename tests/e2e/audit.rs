@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::repository::{Outcome, Repository};
+use greenloop_audit::SigningKey;
+
+use crate::hub::Hub;
+use crate::repository::{Outcome, Repository, deployable, free_port};
 use crate::server::{APPROVE, ModelServer};
 
 const FIX: &str = "The operator is wrong: it subtracts.\n\n\
@@ -149,6 +152,42 @@ async fn a_signed_checkpoint_that_is_kept_in_git_finds_every_other_log() {
     // A checkpoint beside the log of another's records.
     std::fs::write(moved.join("audit.checkpoint"), checkpoint).unwrap();
     is_broken(&repository, &[], "audit.checkpoint is of another log");
+}
+
+#[test]
+fn a_hub_signs_what_it_has_seen_grow_and_is_an_anchor() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = Hub::start(folder.path());
+    let repository = deployable(free_port(), "hello\n", "hello", "");
+    let run = |arguments: &[&str]| -> Outcome {
+        let mut command = repository.greenloop();
+        command.args(arguments).env("GREENLOOP_HUB_URL", &hub.url);
+        command.env("GREENLOOP_HUB_TOKEN", &hub.token).output().unwrap().into()
+    };
+    let deployed = run(&["--environment", "local"]);
+    assert_eq!(deployed.code, Some(0), "{}", deployed.all());
+    let witness = hub.key.as_witness().to_string();
+    // Offline, and with the checkpoint that the hub has.
+    holds(&repository, &["--key", &witness], ", signed");
+    let said = run(&["audit", "verify", "--anchor", &hub.url, "--key", &witness]);
+    assert_eq!(said.code, Some(0), "{}", said.all());
+    assert!(said.stdout.contains(", anchored, signed"), "{}", said.all());
+    let other = SigningKey::generate("hub").unwrap().as_witness().to_string();
+    is_broken(&repository, &["--key", &other], "no checkpoint of it is signed by that key");
+
+    // A run that the hub never heard of.
+    let stopped = repository.run(&["stop", "--environment", "local", "--yes"]);
+    assert_eq!(stopped.code, Some(0), "{}", stopped.all());
+    let alone = repository.run(&["--environment", "local"]);
+    assert_eq!(alone.code, Some(0), "{}", alone.all());
+    let said = run(&["audit", "verify", "--anchor", &hub.url]);
+    assert_eq!(said.code, Some(1), "{}", said.all());
+    assert!(said.stdout.contains("the anchor has no checkpoint of it"), "{}", said.all());
+
+    let url = hub.url.clone();
+    drop(hub);
+    let said = verify(&repository, &["--anchor", &url]);
+    assert_eq!(said.code, Some(3), "{}", said.all());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,8 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use greenloop_audit::SigningKey;
+
 fn greenloop() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_greenloop"));
     for name in ["GREENLOOP_STORE", "GREENLOOP_REDIS", "GREENLOOP_HUB_TOKEN"] {
@@ -38,10 +40,11 @@ fn new_token(store: &str, name: &str, scope: &str) -> String {
     String::from_utf8(made.stdout).unwrap().trim().to_owned()
 }
 
-fn serve(folder: &Path, store: &str, address: &str) -> (Process, String) {
+fn serve(folder: &Path, store: &str, address: &str, key: &SigningKey) -> (Process, String) {
     let mut child = greenloop()
         .args(["hub", "serve", "--listen", address, "--store", store, "--work"])
         .arg(folder.join("merges"))
+        .env("GREENLOOP_AUDIT_KEY", key.to_secret())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -66,6 +69,8 @@ pub(crate) struct Hub {
     pub(crate) url: String,
     /// A token with the scope `admin`.
     pub(crate) token: String,
+    /// Signs checkpoints of audit logs.
+    pub(crate) key: SigningKey,
     store: String,
 }
 
@@ -73,15 +78,16 @@ impl Hub {
     pub(crate) fn start(folder: &Path) -> Self {
         let store = format!("sqlite:{}", folder.join("hub.db").display());
         let token = new_token(&store, "t", "admin");
-        let (process, url) = serve(folder, &store, "127.0.0.1:0");
-        Self { process, url, token, store }
+        let key = SigningKey::generate("hub").unwrap();
+        let (process, url) = serve(folder, &store, "127.0.0.1:0", &key);
+        Self { process, url, token, key, store }
     }
 
     /// Kills it and starts it again at the same address.
     pub(crate) fn restart(&mut self, folder: &Path) {
         self.process.kill();
         let address = self.url.split_once("//").unwrap().1.to_owned();
-        (self.process, self.url) = serve(folder, &self.store, &address);
+        (self.process, self.url) = serve(folder, &self.store, &address, &self.key);
     }
 
     pub(crate) fn token(&self, name: &str, scope: &str) -> String {

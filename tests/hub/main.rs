@@ -14,6 +14,7 @@ mod approvals;
 mod bad_requests;
 mod badges;
 mod branches;
+mod checkpoints;
 mod crash;
 mod dashboard;
 mod doors;

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use greenloop_hub::store::{
-    PURGE_ROWS, Purged, Retention, Scope, SinkFilter, StoreErrorKind, TaskStore, TokenRequest,
+    NewCheckpoint, PURGE_ROWS, Purged, Retention, Scope, SinkFilter, StoreErrorKind, TaskStore,
+    TokenRequest,
 };
 use greenloop_hub_api::types::{Completion, NewEvidence, RunReport};
 use greenloop_model::NotificationKind;
@@ -13,6 +14,17 @@ use greenloop_model::task::{EventId, EvidenceKind, HoldReason, TaskId, TaskState
 
 use crate::place::Place;
 use crate::work::{at_least, claim, committed, complete, epic, failure, kind, many};
+
+/// Everything is kept.
+pub(crate) const FOREVER: Retention = Retention {
+    events: None,
+    graphs: None,
+    runs: None,
+    tokens: None,
+    agents: None,
+    actions: None,
+    requests: None,
+};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// The microseconds of a day.
@@ -282,6 +294,12 @@ pub(crate) async fn what_is_old_goes_by_its_age(place: &Place) {
     };
     store.report_run(&report("old")).await.unwrap();
     store.report_run(&report("new")).await.unwrap();
+    for run in ["old", "new"] {
+        let (run, token) = (run.to_owned(), "t".to_owned());
+        let text = "a checkpoint".to_owned();
+        let new = NewCheckpoint { run, records: 1, known: 0, token, text };
+        store.keep_checkpoint(&new).await.unwrap();
+    }
     let mut ids = Vec::new();
     for name in ["revoked", "expired", "good"] {
         let request = TokenRequest {
@@ -310,6 +328,7 @@ pub(crate) async fn what_is_old_goes_by_its_age(place: &Place) {
              UPDATE outbox SET at = at - 31 * {DAY_US}; \
              UPDATE requests SET created_at = created_at - 2 * {DAY_US}; \
              UPDATE runs SET updated_at = updated_at - 91 * {DAY_US} WHERE id = 'old'; \
+             UPDATE checkpoints SET updated_at = updated_at - 366 * {DAY_US} WHERE run = 'old'; \
              UPDATE tokens SET revoked_at = revoked_at - 91 * {DAY_US}, \
              expires_at = expires_at - 92 * {DAY_US}"
         ))
@@ -317,6 +336,7 @@ pub(crate) async fn what_is_old_goes_by_its_age(place: &Place) {
     let purged = purge(&store, &usual).await;
     assert_eq!((rows(&purged, "requests"), rows(&purged, "runs")), (1, 1));
     assert_eq!(rows(&purged, "tokens"), 2);
+    assert_eq!(rows(&purged, "checkpoints"), 1);
     assert_eq!(rows(&purged, "notification_deliveries"), 1, "the other one is tried still");
     assert_eq!(place.count("SELECT COUNT(*) FROM notification_deliveries").await, 1);
     // The latest event stays, so that ids continue and a client that has read it has missed
@@ -327,18 +347,8 @@ pub(crate) async fn what_is_old_goes_by_its_age(place: &Place) {
     assert_eq!(store.events_after(EventId(0), 10).await.unwrap().len(), 1);
     let tokens = store.tokens().await.unwrap();
     assert_eq!(tokens.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["good"]);
-    // Kept forever.
-    let for_ever = Retention {
-        events: None,
-        graphs: None,
-        runs: None,
-        tokens: None,
-        agents: None,
-        actions: None,
-        requests: None,
-    };
     place.meddle("UPDATE runs SET updated_at = 1").await;
-    assert_eq!(purge(&store, &for_ever).await, []);
+    assert_eq!(purge(&store, &FOREVER).await, []);
 }
 
 /// A hundred thousand old rows are deleted during claims and completions: in small batches, with

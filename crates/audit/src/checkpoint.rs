@@ -14,6 +14,9 @@
 //!
 //! Keys have the forms of Go's `note` package: `PRIVATE+KEY+<name>+<id>+<base64>` signs,
 //! `<name>+<id>+<base64>` verifies.
+//!
+//! A witness signs besides, with the time (<https://c2sp.org/tlog-cosignature>), after it was shown
+//! that the log extends what it signed before. Its verifying key has another type.
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,13 +26,17 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};
 
-use super::merkle::Hash;
+use super::merkle::{self, ConsistencyProof, Hash};
 use greenloop_model::RunId;
 
 /// What the first line begins with.
 const ORIGIN: &str = "greenloop/audit/";
 /// The signature type of Ed25519 in keys and key ids.
 const ED25519_TYPE: u8 = 1;
+/// The same of a witness's signature with a time.
+const COSIGNATURE_TYPE: u8 = 4;
+/// Bytes of that time, and of the signature that follows it.
+const TIME_LEN: usize = 8;
 const PRIVATE: &str = "PRIVATE+KEY+";
 
 /// A key or a checkpoint that cannot be read.
@@ -104,6 +111,28 @@ impl Checkpoint {
     pub fn signed(mut self, key: &SigningKey) -> Self {
         self.signatures.push(key.sign(&self.body()));
         self
+    }
+
+    /// The same, with a signature by this witness at this time, in seconds since 1970.
+    #[must_use]
+    pub fn cosigned(mut self, witness: &SigningKey, at: u64) -> Self {
+        let signed = witness.pair.sign(cosigned_text(at, &self.body()).as_bytes());
+        let id = witness.as_witness().id();
+        let bytes = [&id[..], &at.to_be_bytes(), signed.as_ref()].concat();
+        self.signatures.push(Signature { name: Some(witness.name.clone()), bytes });
+        self
+    }
+
+    /// Whether `newer` is of the same run, and the proof shows that its log begins with this one's
+    /// records.
+    pub fn is_extended_by(&self, newer: &Self, proof: &ConsistencyProof) -> bool {
+        let (first, second) = ((self.records, &self.root), (newer.records, &newer.root));
+        self.run == newer.run && merkle::is_consistent(first, second, &proof.0)
+    }
+
+    /// Whether `other` is of the same records, whoever has signed it.
+    pub fn is_of_same_log(&self, other: &Self) -> bool {
+        self.body() == other.body()
     }
 
     /// Whether the key has signed it.
@@ -187,7 +216,12 @@ impl SigningKey {
     pub fn public(&self) -> VerifyingKey {
         let mut public = [0; 32];
         public.copy_from_slice(self.pair.public_key().as_ref());
-        VerifyingKey { name: self.name.clone(), public }
+        VerifyingKey { name: self.name.clone(), kind: ED25519_TYPE, public }
+    }
+
+    /// The key that verifies what this one signs as a witness.
+    pub fn as_witness(&self) -> VerifyingKey {
+        VerifyingKey { kind: COSIGNATURE_TYPE, ..self.public() }
     }
 
     fn sign(&self, text: &str) -> Signature {
@@ -205,8 +239,8 @@ impl SigningKey {
 
     /// The secret text that [`SigningKey::from_str`] reads.
     pub fn to_secret(&self) -> String {
-        let VerifyingKey { name, .. } = &self.public();
-        format!("{PRIVATE}{name}+{}", key_text(&self.public().id(), &self.seed))
+        let public = self.public();
+        format!("{PRIVATE}{}+{}", public.name, key_text(&public.id(), ED25519_TYPE, &self.seed))
     }
 }
 
@@ -217,7 +251,10 @@ impl FromStr for SigningKey {
         let wanted = "a signing key (PRIVATE+KEY+<name>+<id>+<base64>)";
         let refused = CheckpointError::Key { wanted };
         let rest = text.trim().strip_prefix(PRIVATE).ok_or(refused.clone())?;
-        let (name, id, seed) = key_parts(rest).ok_or(refused.clone())?;
+        let (name, id, kind, seed) = key_parts(rest).ok_or(refused.clone())?;
+        if kind != ED25519_TYPE {
+            return Err(refused);
+        }
         let key = Self::new(&name, seed)?;
         if key.public().id() == id { Ok(key) } else { Err(refused) }
     }
@@ -227,6 +264,8 @@ impl FromStr for SigningKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifyingKey {
     name: String,
+    /// [`ED25519_TYPE`] or [`COSIGNATURE_TYPE`].
+    kind: u8,
     public: [u8; 32],
 }
 
@@ -239,10 +278,15 @@ impl VerifyingKey {
     fn has_signed(&self, text: &str, signature: &Signature) -> bool {
         let key = UnparsedPublicKey::new(&ED25519, self.public);
         signature.name.as_ref().is_none_or(|name| *name == self.name)
-            && signature
-                .bytes
-                .strip_prefix(&self.id())
-                .is_some_and(|signature| key.verify(text.as_bytes(), signature).is_ok())
+            && signature.bytes.strip_prefix(&self.id()).is_some_and(|signature| {
+                if self.kind == ED25519_TYPE {
+                    return key.verify(text.as_bytes(), signature).is_ok();
+                }
+                signature.split_first_chunk::<TIME_LEN>().is_some_and(|(at, signature)| {
+                    let signed = cosigned_text(u64::from_be_bytes(*at), text);
+                    key.verify(signed.as_bytes(), signature).is_ok()
+                })
+            })
     }
 
     /// The text of a signed note of exactly the form that [`SigningKey::sign_note`] gives it;
@@ -259,7 +303,7 @@ impl VerifyingKey {
     fn id(&self) -> [u8; 4] {
         let digest = Sha256::new()
             .chain_update(&self.name)
-            .chain_update([b'\n', ED25519_TYPE])
+            .chain_update([b'\n', self.kind])
             .chain_update(self.public)
             .finalize();
         [digest[0], digest[1], digest[2], digest[3]]
@@ -268,7 +312,7 @@ impl VerifyingKey {
 
 impl fmt::Display for VerifyingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}+{}", self.name, key_text(&self.id(), &self.public))
+        write!(f, "{}+{}", self.name, key_text(&self.id(), self.kind, &self.public))
     }
 }
 
@@ -277,27 +321,35 @@ impl FromStr for VerifyingKey {
 
     fn from_str(text: &str) -> Result<Self, CheckpointError> {
         let wanted = "a verifying key (<name>+<id>+<base64>)";
-        let (name, id, public) = key_parts(text.trim()).ok_or(CheckpointError::Key { wanted })?;
-        let key = Self { name, public };
+        let (name, id, kind, public) =
+            key_parts(text.trim()).ok_or(CheckpointError::Key { wanted })?;
+        let key = Self { name, kind, public };
         if key.id() == id { Ok(key) } else { Err(CheckpointError::Key { wanted }) }
     }
 }
 
+/// What a witness signs.
+fn cosigned_text(at: u64, body: &str) -> String {
+    format!("cosignature/v1\ntime {at}\n{body}")
+}
+
 /// `<id>+<base64 of the type and the key>`
-fn key_text(id: &[u8; 4], key: &[u8; 32]) -> String {
-    let typed = [&[ED25519_TYPE][..], key].concat();
+fn key_text(id: &[u8; 4], kind: u8, key: &[u8; 32]) -> String {
+    let typed = [&[kind][..], key].concat();
     format!("{:08x}+{}", u32::from_be_bytes(*id), BASE64_STANDARD.encode(typed))
 }
 
-fn key_parts(text: &str) -> Option<(String, [u8; 4], [u8; 32])> {
+/// Name, id, type and key.
+fn key_parts(text: &str) -> Option<(String, [u8; 4], u8, [u8; 32])> {
     // The base64 may hold a `+` itself.
     let mut parts = text.splitn(3, '+');
     let (name, id, key) = (parts.next()?, parts.next()?, parts.next()?);
     let id = (id.len() == 8).then(|| u32::from_str_radix(id, 16).ok()).flatten()?;
     let typed = BASE64_STANDARD.decode(key).ok()?;
     let (kind, key) = typed.split_first()?;
-    let key = (*kind == ED25519_TYPE).then(|| key.try_into().ok()).flatten()?;
-    Some((name.to_owned(), id.to_be_bytes(), key))
+    let known = [ED25519_TYPE, COSIGNATURE_TYPE].contains(kind);
+    let key = known.then(|| key.try_into().ok()).flatten()?;
+    Some((name.to_owned(), id.to_be_bytes(), *kind, key))
 }
 
 #[cfg(test)]
@@ -357,5 +409,26 @@ mod tests {
         }
         let unsigned = Checkpoint::new(RunId::generate(), 0, [0; 32]);
         assert!(!unsigned.to_string().parse::<Checkpoint>().unwrap().is_signed_by(&key));
+    }
+
+    #[test]
+    fn a_witness_signs_with_the_time() {
+        let (writer, witness) =
+            (SigningKey::generate("ci").unwrap(), SigningKey::generate("hub").unwrap());
+        let signed = Checkpoint::new(RunId::generate(), 18, [7; 32]).signed(&writer);
+        let cosigned = signed.clone().cosigned(&witness, 1_796_000_000);
+        let text = cosigned.to_string();
+        let read: Checkpoint = text.parse().unwrap();
+        assert!(read.is_of_same_log(&signed) && read.is_signed_by(&writer.public()));
+        let key: VerifyingKey = witness.as_witness().to_string().parse().unwrap();
+        assert!(read.is_signed_by(&key) && !signed.is_signed_by(&key));
+        // It is no signature of the log's writer, nor one of another time or another log.
+        assert!(!read.is_signed_by(&witness.public()));
+        let mut other_time = read.clone();
+        other_time.signatures[1].bytes[11] ^= 1;
+        assert!(!other_time.is_signed_by(&key));
+        let forged: Checkpoint = text.replacen("\n18\n", "\n17\n", 1).parse().unwrap();
+        assert!(!forged.is_signed_by(&key));
+        assert!(witness.as_witness().to_string().parse::<SigningKey>().is_err());
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::checkpoint::Checkpoint;
 use super::error::{AuditError, AuditErrorKind, Fault, FaultKind};
-use super::merkle::{self, Hash};
+use super::merkle::{self, ConsistencyProof, Hash};
 use super::record::{self, GENESIS, Record};
 use super::{MAX_LINE, RUN_FINISHED};
 
@@ -129,7 +129,27 @@ pub fn verify(path: &Path) -> Result<Verified, Fault> {
     Ok(scan.verified)
 }
 
-/// The same for a log that is no file, with the checkpoint of its records.
+/// Proves that the first `to` records of a log begin with its first `from` ones, for
+/// [`Checkpoint::is_extended_by`]; `None` where it has fewer records. The log may be that of a
+/// living run.
+///
+/// # Errors
+/// A log that cannot be read or is broken.
+pub fn consistency_proof(
+    path: &Path,
+    from: u64,
+    to: u64,
+) -> Result<Option<ConsistencyProof>, Fault> {
+    let file = open(path, OpenOptions::new().read(true)).map_err(OpenError::fault)?;
+    let scan = scan(file, drop)?;
+    let ends = usize::try_from(from).ok().zip(usize::try_from(to).ok());
+    Ok(ends.filter(|(from, to)| from <= to).and_then(|(from, to)| {
+        let leaves = scan.leaves.get(..to)?;
+        Some(ConsistencyProof(merkle::consistency(leaves, from)))
+    }))
+}
+
+/// [`verify`] for a log that is no file, with the checkpoint of its records.
 pub fn verify_log(log: impl Read) -> Result<(Verified, Checkpoint), Fault> {
     let mut run = None;
     let scan = scan(log, |record| run = Some(record.run))?;

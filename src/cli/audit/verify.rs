@@ -3,15 +3,17 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::app::{audit_log, runs_folder};
+use crate::app::{AppError, HUB_TOKEN, HubAccess, audit_log, runs_folder};
 use crate::cli::error::{CommandError, Exit};
-use crate::cli::output;
+use crate::cli::{block_on, output, terminal};
 use greenloop_audit::{
-    CHECKPOINT_FILE, Checkpoint, FILE_NAME, Fault, FaultKind, VerifiedRun, VerifyingKey, verify_run,
+    CHECKPOINT_FILE, Checkpoint, CheckpointError, FILE_NAME, Fault, FaultKind, VerifiedRun,
+    VerifyingKey, verify_run,
 };
 use greenloop_engine::claim::Claim;
 use greenloop_engine::replay::{ReplayError, replay_file};
-use greenloop_model::{counted, error_chain};
+use greenloop_hub_api::client::HubErrorKind;
+use greenloop_model::{RunId, counted, error_chain};
 use greenloop_workspace::Workspace;
 
 /// What a run is held to besides itself.
@@ -36,7 +38,13 @@ pub(super) fn verify(
     let repository = Workspace::open(root).ok();
     let demands = Demands {
         key,
-        anchors: anchor.map(|anchor| anchors(anchor, repository.as_ref())).transpose()?,
+        anchors: match anchor {
+            Some(hub) if hub.starts_with("https://") || hub.starts_with("http://") => {
+                Some(kept_at_hub(hub, &folders)?)
+            }
+            Some(anchor) => Some(anchors(anchor, repository.as_ref())?),
+            None => None,
+        },
         claims: repository.map(|it| it.git_dir().join("greenloop").join("claims")),
     };
     let mut text = String::new();
@@ -57,6 +65,30 @@ pub(super) fn verify(
     }
     output::print(&text)?;
     Ok(exit)
+}
+
+/// The checkpoints of these runs that the hub at this address has.
+fn kept_at_hub(hub: &str, folders: &[PathBuf]) -> Result<Vec<Checkpoint>, CommandError> {
+    let (hub, token_env) = (hub.to_owned(), HUB_TOKEN.to_owned());
+    let client = HubAccess { hub, token_env, env: terminal::environment() }.client()?;
+    block_on(async {
+        let mut kept = Vec::new();
+        let runs = folders.iter().filter_map(|folder| folder.file_name()?.to_str());
+        for run in runs.filter(|run| run.parse::<RunId>().is_ok()) {
+            match client.checkpoint(run).await {
+                Ok(found) => {
+                    kept.push(found.checkpoint.parse().map_err(|e: CheckpointError| {
+                        CommandError::infrastructure("the hub's checkpoint cannot be read")
+                            .because(e)
+                    })?)
+                }
+                // Said of each run without one.
+                Err(error) if error.kind == HubErrorKind::NotFound => {}
+                Err(error) => return Err(AppError::from(error).into()),
+            }
+        }
+        Ok(kept)
+    })?
 }
 
 /// The checkpoints of a file, of tags of a build, or of the repository.

@@ -13,6 +13,7 @@ mod actions;
 mod agents;
 mod approvals;
 mod attempts;
+mod checkpoints;
 mod connection;
 mod error;
 mod flakes;

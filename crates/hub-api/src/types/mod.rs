@@ -8,6 +8,7 @@
 mod action;
 mod agent;
 mod approval;
+mod checkpoint;
 mod event;
 mod flake;
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub use action::{
 };
 pub use agent::{Agent, AgentHeartbeat, AgentLeaving, Alert, AlertTask};
 pub use approval::{Approval, ApprovalDecision, ApprovalSubmission};
+pub use checkpoint::{CheckpointSubmission, KeptCheckpoint};
 pub use event::{Event, LiveNote};
 pub use flake::{Flake, FlakeReport};
 pub use graph::{EpicSubmission, Graph, GraphSubmission};

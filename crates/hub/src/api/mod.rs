@@ -35,6 +35,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
+use greenloop_audit::SigningKey;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -71,6 +72,8 @@ pub struct Settings {
     pub rate: u32,
     /// Events that are kept for live connections: one that falls behind by more is dropped.
     pub live_events: usize,
+    /// Signs checkpoints of runs' audit logs.
+    pub witness: Option<Arc<SigningKey>>,
 }
 
 /// What all requests share.

@@ -82,6 +82,11 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/sqlite/0013_flakes.sql"),
         postgres: include_str!("migrations/postgres/0013_flakes.sql"),
     },
+    Migration {
+        version: 14,
+        sqlite: include_str!("migrations/sqlite/0014_checkpoints.sql"),
+        postgres: include_str!("migrations/postgres/0014_checkpoints.sql"),
+    },
 ];
 
 /// How often bringing PostgreSQL up to date is tried.

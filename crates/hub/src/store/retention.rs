@@ -47,7 +47,7 @@ pub struct Retention {
     pub tokens: Option<Duration>,
     /// Agents that left or are down, from their last heartbeat on.
     pub agents: Option<Duration>,
-    /// The record of what people did.
+    /// The record of what people did, and checkpoints of runs' audit logs.
     pub actions: Option<Duration>,
     /// Idempotency keys, from their first use.
     pub requests: Option<Duration>,
@@ -125,6 +125,12 @@ const FLAKES: AgeRule = AgeRule {
     any: "SELECT test FROM flakes WHERE seen_at < {now} - $1 LIMIT 1",
     delete: "DELETE FROM flakes WHERE (repository, test) IN (SELECT repository, test FROM flakes \
         WHERE seen_at < {now} - $1 ORDER BY seen_at LIMIT $2 {lock free})",
+};
+const CHECKPOINTS: AgeRule = AgeRule {
+    table: "checkpoints",
+    any: "SELECT run FROM checkpoints WHERE updated_at < {now} - $1 LIMIT 1",
+    delete: "DELETE FROM checkpoints WHERE run IN (SELECT run FROM checkpoints \
+        WHERE updated_at < {now} - $1 ORDER BY updated_at LIMIT $2 {lock free})",
 };
 const ACTIONS: AgeRule = AgeRule {
     table: "operator_actions",
@@ -287,6 +293,7 @@ impl TaskStore {
             (&FLAKES, Some(QUIET)),
             (&TOKENS, keep.tokens),
             (&ACTIONS, keep.actions),
+            (&CHECKPOINTS, keep.actions),
         ] {
             if let Some(purged) = self.purge_aged(aged, after).await? {
                 return Ok(Some(purged));

@@ -6,6 +6,7 @@ mod alerts;
 mod approvals;
 mod attempts;
 mod badge;
+mod checkpoints;
 mod claims;
 mod events;
 mod flakes;
@@ -104,6 +105,8 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(runs::list, runs::report))
         .routes(routes!(runs::one))
         .routes(routes!(flakes::list, flakes::report))
+        .routes(routes!(checkpoints::one))
+        .routes(routes!(checkpoints::keep))
         .routes(routes!(approvals::list, approvals::request))
         .routes(routes!(approvals::one))
         .routes(routes!(approvals::wait))

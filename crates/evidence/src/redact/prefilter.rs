@@ -198,9 +198,11 @@ fn bit(hash: u32) -> u32 {
 
 /// How common bytes are in logs, in no particular unit.
 fn commonness(probe: &[u8; PROBE]) -> u32 {
-    const PARTS: [&[u8; PROBE]; 20] = [
+    /// Of common words, names and endings.
+    const PARTS: [&[u8; PROBE]; 30] = [
         b"ing", b"ion", b"cre", b"_te", b"tes", b"est", b"ed ", b"wor", b"log", b"cha", b"val",
-        b"acc", b" pa", b" up", b"to ", b" to", b"at_", b"to_", b"dis", b"pro",
+        b"acc", b" pa", b" up", b"to ", b" to", b"at_", b"to_", b"dis", b"pro", b"et ", b"ook",
+        b"th\"", b"&si", b"sha", b"st_", b"ve_", b"le_", b"et_", b"sec",
     ];
     if PARTS.contains(&probe) {
         return u32::MAX;

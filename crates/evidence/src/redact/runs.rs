@@ -242,7 +242,8 @@ fn spaced(text: &[u8]) -> Vec<Plain> {
     let mut at = READABLE;
     while let Some(probe) = text.get(at..at + PROBE) {
         let mixed = || probe.iter().any(|byte| b" :,".contains(byte));
-        if !probe.iter().all(may_be) || !mixed() {
+        // Without a branch for each byte.
+        if probe.iter().fold(SPACED, |all, byte| all & class(*byte)) == 0 || !mixed() {
             at += READABLE;
             continue;
         }
@@ -285,23 +286,39 @@ fn pairs(run: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
 
 /// How many of [`pairs`] in a row stand for readable bytes, at the most, or more.
 fn longest_readable(run: &[u8]) -> usize {
+    let readable = |[high, low]: &[u8; 2]| {
+        let white = *high == b'0' && matches!(low, b'9' | b'a' | b'd' | b'A' | b'D');
+        class(*high) & NIBBLE != 0 || white
+    };
     let (mut longest, mut now) = (0, 0);
-    for word in run.split(|byte| b" :,".contains(byte)) {
+    let mut rest = run;
+    loop {
+        let end = memchr::memchr3(b' ', b':', b',', rest).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
         let digits = word.strip_prefix(b"0x").unwrap_or(word);
-        if !digits.len().is_multiple_of(2) {
-            continue;
-        }
-        for [high, low] in digits.as_chunks::<2>().0 {
-            if class(*high) & class(*low) & HEX == 0 {
-                // No word of a dump: left to the pairs.
-                return READABLE;
+        let pairs = if digits.len().is_multiple_of(2) { digits.as_chunks::<2>().0 } else { &[] };
+        // Of so many in a row within a word, one is among those that are looked at here: nearly no
+        // digest gets further.
+        let any = || pairs.iter().skip(READABLE - 1).step_by(READABLE).any(readable);
+        if pairs.len() > READABLE && !any() {
+            longest = longest.max(now + pairs.iter().take_while(|pair| readable(pair)).count());
+            now = pairs.iter().rev().take_while(|pair| readable(pair)).count();
+        } else {
+            for pair in pairs {
+                let [high, low] = pair;
+                if class(*high) & class(*low) & HEX == 0 {
+                    // No word of a dump: left to the pairs.
+                    return READABLE;
+                }
+                now = if readable(pair) { now + 1 } else { 0 };
+                longest = longest.max(now);
             }
-            let white = *high == b'0' && matches!(low, b'9' | b'a' | b'd' | b'A' | b'D');
-            now = if class(*high) & NIBBLE != 0 || white { now + 1 } else { 0 };
-            longest = longest.max(now);
+        }
+        match after.split_first() {
+            Some((_, next)) => rest = next,
+            None => return longest.max(now),
         }
     }
-    longest
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::block::Block;
-use super::rule_set::WEAK;
 
 /// Blocks of one row that are kept from the beginning: causes come first.
 const FIRST: usize = 24;
@@ -60,7 +59,7 @@ impl BlockStore {
             .flat_map(|(first, last)| first.into_iter().chain(last))
             .collect();
         blocks.iter_mut().for_each(Block::settle);
-        let told = blocks.iter().any(|block| !block.is_trailer() && block.score() >= WEAK);
+        let told = blocks.iter().any(|block| !block.is_trailer());
         blocks.sort_by_key(|block| {
             (told && block.is_trailer(), Reverse(block.score()), block.first_line())
         });

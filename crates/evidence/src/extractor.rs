@@ -14,7 +14,7 @@ use super::normalise::{digest, normalise};
 use super::redact::{KEY_MARKER, KeyLine, KeyState, Redactor};
 use super::repeats::pieces;
 use super::rule::Symptom;
-use super::rule_set::{Candidates, RuleSet, WEAK};
+use super::rule_set::{Candidates, RuleSet};
 use super::select::{make_presentable, select};
 use super::test_name::TestNames;
 use greenloop_model::{Excerpt, FailureClass, Fingerprint};
@@ -30,6 +30,8 @@ const LAST_LINES: usize = 20;
 const FIRST_LINES: usize = 8;
 /// Lines between two such places that are one: `make` says so once a level, and CI once more.
 const ONE_PLACE: u64 = 8;
+/// Blocks of a lower score know no more than a word.
+const WEAK: u16 = 30;
 /// Lines after a warning that may belong to it.
 const DETAIL: u64 = 12;
 /// Characters of a headline.
@@ -864,6 +866,35 @@ mod tests {
         }
         let again = |counter: u32| of(&format!("ledger off by {counter}\n{}", trailers[0]));
         assert_eq!(again(3).fingerprint, again(41).fingerprint);
+    }
+
+    #[test]
+    fn an_error_far_above_the_trailer_is_the_headline() {
+        let said = "ledger 2024.csv does not balance";
+        let between: String = (0..300).map(|n| format!("packing icons/{n}.svg\n")).collect();
+        for line in [
+            "ERROR: @",
+            "ERROR @",
+            "  ERROR  @",
+            "[ERROR] @",
+            "[error] @",
+            "ERROR:root:@",
+            "error: @",
+            "Error: @",
+            "tools/ledger.py: error: @",
+            "FATAL: @",
+            "2024-11-12 09:12:44,113 ERROR [main] com.acme.Ledger - @",
+            "[2024-11-12 09:12:44] ERROR in ledger: @",
+            "time=\"2024-11-12T09:12:44Z\" level=error msg=\"@\"",
+            "{\"level\":\"error\",\"ts\":1731402764.113,\"msg\":\"@\"}",
+            "\u{2716} check failed: @",
+        ] {
+            for trailer in ["make: *** [Makefile:9: all] Error 2", "npm ERR! code ELIFECYCLE"] {
+                let line = line.replace('@', said);
+                let found = of(&format!("reading\n{line}\n{between}done\n{trailer}\n"));
+                assert!(found.headline.contains(said), "{line}: {found:?}");
+            }
+        }
     }
 
     #[test]

@@ -17,9 +17,6 @@ use greenloop_model::FailureClass;
 /// The lead of the rows that know nothing in particular.
 const ANYTHING: &str = "^";
 
-/// Rows of a lower score know no more than a word.
-pub(super) const WEAK: u16 = 30;
-
 /// Rows of this score know what they look for.
 pub(super) const PARTICULAR: u16 = 50;
 
@@ -286,7 +283,8 @@ impl RuleSet {
             let rest = (soft > 0 && row.rule.score >= PARTICULAR).then(|| text.get(soft..));
             row.starts(rest.flatten()?).then_some((row, soft))
         });
-        started.filter(|_| !says_nothing(text))
+        // What is this much of a cause knows its lines well enough.
+        started.filter(|(row, _)| row.rule.score >= NO_DETAIL || !says_nothing(text))
     }
 
     /// All rows, for the tests of the tables.

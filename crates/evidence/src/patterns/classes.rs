@@ -182,7 +182,7 @@ pub(super) const TIMEOUT_NEEDS: &[&str] = &[
     "exceeded timeout",
     "execution took longer",
 ];
-pub(super) const TIMEOUT: &str = r"(?i)timed out after|timeout of \d+ ?m?s exceeded|deadline exceeded|exceeded its progress deadline|exceeded the maximum execution time|the operation was canceled|no output has been received in the last|build timed out|time(?:d )?out waiting|timeout exceeded|exceeded timeout|execution took longer than";
+pub(super) const TIMEOUT: &str = r"(?i)timed out after|timeout of \d+ ?m?s exceeded|deadline exceeded|exceeded its progress deadline|exceeded the maximum execution time|the operation was canceled|no output has been received in the last|build timed out|time(?:d )?out waiting|timed out \(\d|timeout exceeded|exceeded timeout|execution took longer than";
 
 /// The table, in order.
 pub(crate) const CLASS_PATTERNS: &[ClassPattern] = &[

@@ -102,7 +102,7 @@ pub(super) const RULES: &[Rule] = &[
             "^exception",
             "^severe",
         ],
-        start: r"^\W{0,4}(?i:error|fatal|fatal error|critical|panic|abort(?:ed)?|severe|exception|failure)\b ?(?:\(\w+\) ?)?[:!\]] ?\S|^(?:[\w./-]+): (?i:fatal|error|cannot|can't|failed|unable)\b|^(?:E|ERROR|FATAL|SEVERE)\b[\s/]+\S|(?i)\b(?:error|fatal|exception): ",
+        start: r"^\W{0,4}(?i:error|fatal|fatal error|critical|panic|abort(?:ed)?|severe|exception|failure)\b ?(?:\(\w+\) ?)?[:!\]] ?\S|^(?:[\w./-]+): (?i:fatal|error|cannot|can't|failed|unable)\b|^(?:E\b|\s*(?:ERROR|FATAL|SEVERE)\b)[\s/]+\S|\blevel=\x22?(?:error|fatal)\b|\x22level\x22: ?\x22(?i:error|fatal)\x22|(?i)\b(?:error|fatal|exception): ",
         unless: NOT_AN_ERROR,
         lead: r"^",
         before: 8,

@@ -256,7 +256,7 @@ pub(super) const RULES: &[Rule] = &[
         kind: "exception",
         needs: &["error: "],
         start: r"^(?:Uncaught )?Error: (?:Cannot find module|listen |connect |\S.*)$",
-        unless: r"^Error: (?:Process completed|Maven|Command failed|No such container|Unable to|Failed to (?:download|install)|UPGRADE|INSTALLATION|accumulating|failed (?:pre|post)-|Could not find or load|template|failed to parse|execution error|parse error)|linted, \d+ chart",
+        unless: r"^Error: (?:Process completed|Maven|Command failed|No such container|Unable to|Failed to (?:download|install)|UPGRADE|INSTALLATION|.*(?:x509: |\btls: |dial tcp|certificate )|accumulating|failed (?:pre|post)-|Could not find or load|template|failed to parse|execution error|parse error)|linted, \d+ chart",
         lead: r"^\s*\^|^$|^\S+:\d+$|^\s+\S|^node:internal|^\s*throw ",
         before: 6,
         // The sentences below Terraform's errors without a frame, too.
@@ -328,7 +328,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         kind: "yarn",
         needs: &["error ", "\u{27a4} yn"],
-        start: r#"^error (?:[A-Z"]|\S+@)|^(?u:➤) YN\d+:.*(?:(?i:error|failed|couldn't|can't|mismatch|not found)|requested)"#,
+        start: r#"^error (?:[A-Z"]|\S+@)|^(?u:➤) YN\d+:.*(?:(?i:error|failed|couldn't|can't|mismatch|not found|forbidden)|requested)"#,
         body: Body::While(r"^\s+\S|^info |^(?u:➤) YN\d+: (?u:│).*(?i:error|failed)", 0),
         score: 62,
         share: 6,

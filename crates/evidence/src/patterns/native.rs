@@ -1,7 +1,7 @@
 //! gcc, clang, linkers, sanitizers, crashes, GoogleTest, CTest.
 
 use super::super::rule::{Body, Classification, Rule};
-use greenloop_model::FailureClass::{Code, Config, Infrastructure, Quota, Unknown};
+use greenloop_model::FailureClass::{Code, Config, Infrastructure, Quota, Timeout, Unknown};
 
 /// What the machine did not give: memory, where the kernel ended a process, or a port. No patch
 /// gives more.
@@ -170,6 +170,19 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         kind: "ctest",
+        needs: &["(timeout)", "***timeout"],
+        start: r"^\s*\d+ - (?P<name>\S+) \(Timeout\)|^\s*\d+/\d+ Test\s+#\d+: (?P<test>\S+) \.*\s*\*\*\*Timeout",
+        score: 61,
+        share: 1,
+        class: Classification::Fixed(Timeout),
+        examples: &[
+            "\t  2 - sync_tests (Timeout)",
+            "2/2 Test #2: sync_tests .......................***Timeout  30.03 sec",
+        ],
+        ..Rule::TEST
+    },
+    Rule {
+        kind: "ctest",
         needs: &[
             "(failed)",
             "(timeout)",
@@ -295,13 +308,14 @@ pub(super) const RULES: &[Rule] = &[
     // A warning, unless it says otherwise.
     Rule {
         kind: "ocaml",
-        needs: &["^file \""],
-        start: r#"^File "[^"]+", lines? \d+(?:-\d+)?(?:, characters \d+-\d+)?:$"#,
-        body: Body::While(r"^\s*\d+ \||^\s+\S|^(?:Error|Warning|Alert)\b", 0),
-        key: r"^Error\b",
+        needs: &["file \""],
+        start: r#"^(?:# )?File "[^"]+", lines? \d+(?:-\d+)?(?:, characters \d+-\d+)?:$"#,
+        body: Body::While(r"^(?:# )?(?:\s*\d+ \||\s+\S|(?:Error|Warning|Alert|Hint)\b)", 0),
+        key: r"^(?:# )?Error\b",
         introduces: true,
-        proof: r"^Error\b",
-        score: 32,
+        proof: r"^(?:# )?Error\b",
+        hollow: r"^(?:# )?(?:Warning|Alert)\b",
+        score: 70,
         share: 10,
         of_source: true,
         examples: &["File \"lib/cart.ml\", line 12, characters 18-22:"],

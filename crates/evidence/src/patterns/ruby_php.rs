@@ -128,6 +128,21 @@ pub(super) const RULES: &[Rule] = &[
         ..Rule::TEST
     },
     Rule {
+        kind: "perl",
+        needs: &[".t line ", ".pl line ", ".pm line "],
+        start: r"^[^\s#].* at \S+\.(?:t|pl|pm) line \d+(?:\.$|, (?:near|at|<))",
+        unless: r"^\S*[Ww]arn|^Use of uninitialized|\bDEBUG\b",
+        body: Body::While(r"^\s+\S.* called at |^BEGIN failed|^Compilation failed", 0),
+        score: 78,
+        share: 6,
+        class: Classification::ProgramText(Code),
+        examples: &[
+            "Can't locate object method \"total\" via package \"Shop::Cart\" at t/cart.t line 9.",
+            "syntax error at lib/Shop/Cart.pm line 12, near \"}\"",
+        ],
+        ..Rule::COMPILER
+    },
+    Rule {
         kind: "testthat",
         needs: &["\u{2500} failure (", "\u{2500} error ("],
         start: r"^\s*(?u:──) (?:Failure|Error) \(.*?\): (?P<name>.*?) (?u:─+)$",
@@ -154,6 +169,7 @@ pub(super) const RULES: &[Rule] = &[
         kind: "elixir",
         needs: &["    error: "],
         start: r"^    error: \S",
+        unless: r"^    error: (?:\w+:\w+|Running program|\w+ failed$)",
         of_source: true,
         body: Body::While(r"^\s*(?:\d+ *)?(?u:│|└─)", 0),
         key: r"(?u:└─) \S+:\d+",
@@ -181,7 +197,7 @@ pub(super) const RULES: &[Rule] = &[
         needs: &[") test "],
         start: r"^\s+\d+\) test (?P<test>\S.*) \((?P<owner>[\w.]+)\)$",
         body: Body::While(r"^\s+\S", 1),
-        key: r"Assertion|code:|left:|right:|\.exs:\d+",
+        key: r"Assertion|code:|left:|right:|\*\* \(|[Ee]xpected |match \(=\) failed",
         share: 14,
         examples: &["  1) test adds up (CartTest)"],
         ..Rule::TEST

@@ -202,6 +202,21 @@ pub(super) const RULES: &[Rule] = &[
         ..Rule::TOOL
     },
     Rule {
+        kind: "pulumi",
+        needs: &["    error: "],
+        start: r"^\s+error: (?:\w+:\w+|Running program )",
+        body: Body::While(r"^\s+\S", 0),
+        key: r"^\s+[A-Z]\w*(?:Error|Exception)\b|^\s+at [^(]*\(?/[^)]*\)?$",
+        introduces: true,
+        score: 84,
+        share: 6,
+        class: Classification::ToolText(Code),
+        examples: &[
+            "    error: Running program '/src/infra/index.ts' failed with an unhandled exception:",
+        ],
+        ..Rule::COMPILER
+    },
+    Rule {
         kind: "flux",
         needs: &["\u{2717} "],
         start: r"^(?u:✗) \S+.*\b(?:fail(?:ed|ure)|error|timed out|not (?:found|ready))\b",
@@ -228,7 +243,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         kind: "hadolint",
-        needs: &[" dl", " sc"],
+        needs: &["dockerfile", "containerfile"],
         start: r"^\S+:\d+ (?:DL|SC)\d+ (?:error|warning|info|style): ",
         score: 76,
         share: 2,

@@ -31,6 +31,19 @@ pub(super) const RULES: &[Rule] = &[
         ..Rule::COMPILER
     },
     Rule {
+        kind: "kotlin-lint",
+        needs: &[".kt:", ".kts:"],
+        start: r"^\S+\.kts?:\d+:\d+: .*(?:\[\w+\]|\([\w:-]+\))$",
+        score: 78,
+        share: 1,
+        of_source: true,
+        examples: &[
+            "/src/src/main/kotlin/Cart.kt:12:5: The function total is too complex. [CyclomaticComplexMethod]",
+            "src/main/kotlin/Cart.kt:3:1: Unused import (standard:no-unused-imports)",
+        ],
+        ..Rule::COMPILER
+    },
+    Rule {
         kind: "kotlinc",
         needs: &["^e: "],
         start: r"^e: (?:file://)?\S+\.kts?:",

@@ -242,6 +242,55 @@ pub(super) const RULES: &[Rule] = &[
         ..Rule::TOOL
     },
     Rule {
+        kind: "shellcheck",
+        needs: &[" line "],
+        start: r"^In \S+ line \d+:$",
+        body: Body::Until(r"^In \S+ line \d+:$|^For more information"),
+        key: r"\bSC\d+ \(",
+        introduces: true,
+        score: 76,
+        share: 6,
+        of_source: true,
+        examples: &["In scripts/release.sh line 12:"],
+        ..Rule::COMPILER
+    },
+    Rule {
+        kind: "actionlint",
+        needs: &[".yml:", ".yaml:"],
+        start: r"^\S+\.ya?ml:\d+:\d+: .* \[[\w-]+\]$",
+        body: Body::While(r"^\s*\d* *\|", 0),
+        score: 76,
+        share: 4,
+        of_source: true,
+        examples: &[
+            ".github/workflows/ci.yml:21:15: property \"versoin\" is not defined in object type {version: string} [expression]",
+        ],
+        ..Rule::COMPILER
+    },
+    Rule {
+        kind: "markdownlint",
+        needs: &[" md0"],
+        start: r"^\S+:\d+(?::\d+)? (?:error )?MD\d+/",
+        score: 76,
+        share: 1,
+        of_source: true,
+        examples: &["README.md:12:81 MD013/line-length Line length [Expected: 80; Actual: 92]"],
+        ..Rule::COMPILER
+    },
+    Rule {
+        kind: "tflint",
+        needs: &["warning: ", "notice: "],
+        start: r"^(?:Warning|Notice): .* \([a-z0-9]+(?:_[a-z0-9]+)+\)$",
+        body: Body::While(r"^\s+on \S+ line |^\s+\d+: |^Reference: ", 1),
+        score: 62,
+        share: 4,
+        of_source: true,
+        examples: &[
+            "Warning: [Fixable] variable \"nodes\" is declared but not used (terraform_unused_declarations)",
+        ],
+        ..Rule::COMPILER
+    },
+    Rule {
         kind: "hadolint",
         needs: &["dockerfile", "containerfile"],
         start: r"^\S+:\d+ (?:DL|SC)\d+ (?:error|warning|info|style): ",

@@ -120,7 +120,7 @@ fn ini(text: &str) -> BTreeMap<(String, String), String> {
     let mut section = String::new();
     let mut found = BTreeMap::new();
     let mut open: Option<(String, String)> = None;
-    for line in text.lines() {
+    for line in text.split(['\n', '\r']) {
         let trimmed = line.trim();
         if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
             continue;

@@ -42,22 +42,33 @@ fn compare(
     after: Option<&Value>,
     found: &mut Vec<Difference>,
 ) {
-    if before == after || path.len() > MAX_DEPTH {
+    if before == after {
         return;
     }
     let empty = serde_json::Map::new();
-    let map = |value: Option<&Value>| match value {
-        Some(Value::Object(map)) => Some(map.clone()),
-        None => Some(empty.clone()),
-        Some(Value::Array(list)) => Some(named(list)),
-        Some(_) => None,
+    let lists;
+    // An empty container, or one of another kind, is a difference itself.
+    let maps = match (before, after) {
+        _ if path.len() > MAX_DEPTH => None,
+        (Some(Value::Object(old)), Some(Value::Object(new))) => Some((old, new)),
+        (None, Some(Value::Object(new))) if !new.is_empty() => Some((&empty, new)),
+        (Some(Value::Object(old)), None) if !old.is_empty() => Some((old, &empty)),
+        (Some(Value::Array(old)), Some(Value::Array(new))) => {
+            lists = (named(old), named(new));
+            Some((&lists.0, &lists.1))
+        }
+        (None, Some(Value::Array(new))) if !new.is_empty() => {
+            lists = (serde_json::Map::new(), named(new));
+            Some((&lists.0, &lists.1))
+        }
+        (Some(Value::Array(old)), None) if !old.is_empty() => {
+            lists = (named(old), serde_json::Map::new());
+            Some((&lists.0, &lists.1))
+        }
+        _ => None,
     };
-    let nested = |value: Option<&Value>| matches!(value, Some(Value::Object(_) | Value::Array(_)));
-    if (nested(before) || nested(after))
-        && let (Some(old), Some(new)) = (map(before), map(after))
-    {
-        let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-        for key in keys {
+    if let Some((old, new)) = maps {
+        for key in old.keys().chain(new.keys()).collect::<BTreeSet<_>>() {
             path.push(key.clone());
             compare(path, old.get(key), new.get(key), found);
             path.pop();
@@ -67,7 +78,7 @@ fn compare(
     found.push(Difference { path: path.clone(), before: before.cloned(), after: after.cloned() });
 }
 
-/// A list as a map, by the names of its objects, else by position.
+/// A list as a map, by the names of its objects, else by position: every entry has its own key.
 pub(crate) fn named(list: &[Value]) -> serde_json::Map<String, Value> {
     let mut map = serde_json::Map::new();
     for (index, value) in list.iter().enumerate() {
@@ -75,7 +86,12 @@ pub(crate) fn named(list: &[Value]) -> serde_json::Map<String, Value> {
             .iter()
             .find_map(|key| value.get(key))
             .map(|name| name.as_str().map_or_else(|| name.to_string(), str::to_owned));
-        let key = name.filter(|name| !map.contains_key(name)).unwrap_or_else(|| index.to_string());
+        let mut key =
+            name.filter(|name| !map.contains_key(name)).unwrap_or_else(|| index.to_string());
+        // A position that another entry has as its name.
+        while map.contains_key(&key) {
+            key.push('\'');
+        }
         map.insert(key, value.clone());
     }
     map
@@ -108,6 +124,46 @@ pub(super) fn lockfile_adds_no_source(before: &str, after: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_difference_is_found() {
+        let deep = |text: &str| {
+            serde_json::json!(format!("{}\"{text}\"{}", "[".repeat(100), "]".repeat(100)))
+                .as_str()
+                .and_then(json)
+                .expect("a document")
+        };
+        for (before, after, paths) in [
+            (json(r#"{"a": 1}"#), json(r#"{"a": 2}"#), vec!["a"]),
+            (json(r#"{}"#), json(r#"{"a": {}}"#), vec!["a"]),
+            (json(r#"{"a": []}"#), json(r#"{}"#), vec!["a"]),
+            (json(r#"{"a": []}"#), json(r#"{"a": {}}"#), vec!["a"]),
+            (json(r#"{"a": [1]}"#), json(r#"{"a": {"0": 1}}"#), vec!["a"]),
+            (json(r#"{}"#), json(r#"{"a": {"b": 1}}"#), vec!["a.b"]),
+            // A name that is another entry's position, also with the mark that sets them apart.
+            (
+                json(r#"[{"name": "1", "a": 1}, 2]"#),
+                json(r#"[{"name": "1", "a": 2}, 2]"#),
+                vec!["1.a"],
+            ),
+            (
+                json(r#"[{"name": "2", "a": 1}, {"name": "2'"}, 3]"#),
+                json(r#"[{"name": "2", "a": 2}, {"name": "2'"}, 4]"#),
+                vec!["2.a", "2''"],
+            ),
+            (
+                json(r#"[{"name": "a"}, {"name": "b"}]"#),
+                json(r#"[{"name": "b"}, {"name": "a"}]"#),
+                vec![],
+            ),
+        ] {
+            let (before, after) = (before.expect("json"), after.expect("json"));
+            let found: Vec<String> =
+                differences(&before, &after).into_iter().map(|it| it.path.join(".")).collect();
+            assert_eq!(found, paths, "{before} {after}");
+        }
+        assert_eq!(differences(&deep("a"), &deep("b")).len(), 1);
+    }
 
     #[test]
     fn a_lockfile_keeps_its_hosts_and_checksums() {

@@ -117,6 +117,11 @@ impl<'a> Changed<'a> {
 impl Shape {
     /// Whether the change is of this shape, wholly.
     pub(super) fn covers(self, changed: &Changed<'_>, subject: &Subject<'_>) -> bool {
+        // What another action of a template puts in can be anything, also within a comment.
+        let template = changed.file.syntax == Syntax::Yaml || changed.file.is_template();
+        if template && cluster::actions(&changed.before).ne(cluster::actions(&changed.after)) {
+            return false;
+        }
         match self {
             // Facts of the patch rather than of the text.
             Self::NewFile | Self::BesideProduct => false,

@@ -47,6 +47,11 @@ impl SourceFile {
         extensions.contains(&self.extension.as_str())
     }
 
+    /// Whether it is a Go template by its name.
+    pub(super) fn is_template(&self) -> bool {
+        self.has_extension(&["tpl", "gotmpl"])
+    }
+
     /// Whether it holds tests, by the conventions of the common tools.
     pub(super) fn is_test(&self) -> bool {
         let stem = self.name.split('.').next().unwrap_or_default();

@@ -237,6 +237,11 @@ pub(super) fn compare(file: &SourceFile, before: &str, after: &str) -> Vec<Findi
     };
     let empty = Value::Object(Map::new());
     let mut found = Vec::new();
+    let known: BTreeSet<&str> = actions(before).collect();
+    if let Some(action) = actions(after).find(|it| it.contains('\n') && !known.contains(it)) {
+        let detail = format!("a template's action of several lines: `{}`", one_line(action));
+        found.push(Finding::new(rules::OBJECT_RIGHTS, detail));
+    }
     for key in old.keys().chain(new.keys()).collect::<BTreeSet<_>>() {
         let (was, is) = (old.get(key), new.get(key));
         let kind = key.kind.to_lowercase();
@@ -330,8 +335,12 @@ fn is_list_of_objects(value: &Value) -> bool {
 fn differs(was: Option<&Value>, is: Option<&Value>) -> bool {
     let said = |value: Option<&Value>| -> Option<Value> {
         let mut value = value?.clone();
+        // The labels of a ClusterRole decide which other roles get its rights.
+        let aggregates = value["kind"] == "ClusterRole";
         if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.remove("labels");
+            if !aggregates {
+                metadata.remove("labels");
+            }
             metadata.remove("annotations");
         }
         Some(value)
@@ -370,6 +379,7 @@ impl std::fmt::Display for ObjectKey {
 
 fn keyed(documents: Vec<Value>) -> BTreeMap<ObjectKey, Value> {
     let mut found = BTreeMap::new();
+    let mut alike: BTreeMap<ObjectKey, usize> = BTreeMap::new();
     for value in documents {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let version = text(&value["apiVersion"]);
@@ -380,23 +390,24 @@ fn keyed(documents: Vec<Value>) -> BTreeMap<ObjectKey, Value> {
             name: text(&value["metadata"]["name"]),
             index: 0,
         };
-        while found.contains_key(&key) {
-            key.index += 1;
-        }
+        let count = alike.entry(key.clone()).or_default();
+        key.index = *count;
+        *count += 1;
         found.insert(key, value);
     }
     found
 }
 
-/// The objects of a file; `None` when it cannot be read. What a template leaves open is read as
-/// text.
+/// The objects of a file; `None` when it cannot be read. What is no YAML because of its actions is
+/// a template: what it leaves open is read as text.
 fn documents(file: &SourceFile, text: &str) -> Option<Vec<Value>> {
-    let template = file.extension == "tpl" || file.extension == "gotmpl";
     let parsed = match file.syntax {
         Syntax::Json => objects::json(text).map(|value| vec![value]),
-        Syntax::Yaml if !text.contains("{{") => list(objects::yaml(text)?),
-        Syntax::Yaml => list(objects::yaml(&untemplated(text))?),
-        Syntax::Code if template => list(objects::yaml(&untemplated(text))?),
+        Syntax::Yaml => {
+            let plain = || objects::yaml(&untemplated(text));
+            list(objects::yaml(text).or_else(|| text.contains("{{").then(plain)?)?)
+        }
+        Syntax::Code if file.is_template() => list(objects::yaml(&untemplated(text))?),
         Syntax::Shell
         | Syntax::Make
         | Syntax::Docker
@@ -473,6 +484,7 @@ fn is_json_patch(list: &[Value]) -> bool {
 }
 
 /// The object that a patch of RFC 6902 would set, as far as it says it: a removed value is null.
+/// What it sets deeper than documents are compared has the rest of its path as one key.
 fn patched(operations: &[Value]) -> Value {
     let mut root = Value::Object(Map::new());
     for (index, operation) in operations.iter().enumerate() {
@@ -481,11 +493,18 @@ fn patched(operations: &[Value]) -> Value {
         }
         let pointer = operation["path"].as_str().unwrap_or_default();
         let mut at = &mut root;
-        for token in pointer.split('/').skip(1) {
-            let key = token.replace("~1", "/").replace("~0", "~");
-            // Two additions to a list must not take each other's place.
-            let key = if key == "-" { format!("-{index}") } else { key };
-            if !at.is_object() {
+        let mut tokens = pointer.splitn(MAX_DEPTH + 3, '/').skip(1).peekable();
+        while let Some(token) = tokens.next() {
+            let mut key = token.replace("~1", "/").replace("~0", "~");
+            // An addition to a list, at its end or before an entry, takes no other's place.
+            let inserts = operation["op"] == "add" && key.parse::<usize>().is_ok();
+            if key == "-" || (inserts && tokens.peek().is_none()) {
+                key = format!("{key}+{index}");
+            }
+            if let Value::Array(list) = at {
+                let list = std::mem::take(list).into_iter().enumerate();
+                *at = list.map(|(position, it)| (position.to_string(), it)).collect();
+            } else if !at.is_object() {
                 *at = Value::Object(Map::new());
             }
             let Some(object) = at.as_object_mut() else { return root };
@@ -498,6 +517,22 @@ fn patched(operations: &[Value]) -> Value {
         };
     }
     root
+}
+
+/// The actions of a template, in their order.
+pub(crate) fn actions(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let start = rest.find("{{")?;
+        let end = start + rest[start..].find("}}")? + 2;
+        let action = &rest[start..end];
+        rest = &rest[end..];
+        Some(action)
+    })
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// A template without its actions: lines of actions alone are dropped, and what an action puts in
@@ -553,6 +588,11 @@ impl Walk<'_> {
             return;
         }
         match (was, is) {
+            // Only a patch has one in the place of the other.
+            (Value::Array(_), Value::Object(_)) | (Value::Object(_), Value::Array(_)) => {
+                self.compare(path, was, &Value::Null);
+                self.compare(path, &Value::Null, is);
+            }
             (Value::Array(_), _) | (_, Value::Array(_)) => {
                 let none = Vec::new();
                 let (old, new) = (was.as_array().unwrap_or(&none), is.as_array().unwrap_or(&none));
@@ -593,7 +633,11 @@ impl Walk<'_> {
             return;
         }
         let key = path.last().map(|key| key.to_lowercase()).unwrap_or_default();
-        if matches!(above, "annotations" | "labels") {
+        // A service, a volume or a network of a composition may be called that.
+        let named = path.len() == 3
+            && ["services", "volumes", "networks", "configs", "secrets"]
+                .contains(&path[0].to_lowercase().as_str());
+        if matches!(above, "annotations" | "labels") && !named {
             let known = ANNOTATIONS.iter().find(|(start, _)| key.starts_with(start));
             if key.starts_with("pod-security.kubernetes.io/") {
                 self.push(path, "another pod security level".to_owned());
@@ -676,6 +720,8 @@ impl When {
                 })
                 .unwrap_or_default()
         };
+        // Entries that a patch adds, replaces or removes.
+        let patched = was.is_some_and(Value::is_object) || is.is_some_and(Value::is_object);
         let place = |value: Option<&Value>| value.and_then(Value::as_str).map(repository);
         match self {
             Self::Any => true,
@@ -694,9 +740,9 @@ impl When {
                 number(was).zip(number(is)).is_some_and(|(was, is)| is > was * PROBE_FACTOR)
                     || (!there(was) && number(is).is_some_and(|is| is > 600.0))
             }
-            Self::Added => !entries(is).is_subset(&entries(was)),
-            Self::Removed => !entries(was).is_subset(&entries(is)),
-            Self::Listed => there(was) && there(is) && entries(was) != entries(is),
+            Self::Added => patched || !entries(is).is_subset(&entries(was)),
+            Self::Removed => patched || !entries(was).is_subset(&entries(is)),
+            Self::Listed => there(was) && there(is) && (patched || entries(was) != entries(is)),
             Self::Repository => place(was) != place(is) || is.is_some_and(Value::is_null),
             Self::Outside => is
                 .and_then(Value::as_str)
@@ -821,6 +867,90 @@ mod tests {
         assert!(!found("templates/d.yaml", chart, &after).is_empty());
         assert_eq!(found("templates/d.yaml", chart, chart), Vec::<String>::new());
         assert!(!is_readable(&file("a.yaml"), "a: [\n"));
+    }
+
+    #[test]
+    fn patches_hide_nothing() {
+        let add =
+            |path: &str, value: &str| format!("- {{op: add, path: {path}, value: {value}}}\n");
+        let containers = "/spec/template/spec/containers";
+        let deep = "/a".repeat(100_000);
+        for (before, after, grants_some) in [
+            // Two additions before the same entry, and one below a list that was set.
+            (
+                String::new(),
+                add(&format!("{containers}/0"), "{securityContext: {privileged: true}}")
+                    + &add(&format!("{containers}/0"), "{securityContext: {}}"),
+                true,
+            ),
+            (
+                String::new(),
+                add(containers, "[{securityContext: {privileged: true}}]")
+                    + &add(&format!("{containers}/-"), "{name: a}"),
+                true,
+            ),
+            (
+                add("/spec/capabilities/add", "[A]"),
+                add("/spec/capabilities/add/-", "NET_ADMIN"),
+                true,
+            ),
+            (String::new(), "- {op: remove, path: /spec/capabilities/drop/0}\n".to_owned(), true),
+            (String::new(), add("/spec/hostPID", "true"), true),
+            // Deeper than it can be compared.
+            (String::new(), add(&deep, "1"), true),
+            (add(&format!("{deep}/b"), "1"), add(&format!("{deep}/c"), "1"), true),
+            (String::new(), add("/spec/template/spec/terminationGracePeriodSeconds", "60"), false),
+        ] {
+            let details = found("patch.yaml", &before, &after);
+            let shown: String = after.chars().take(200).collect();
+            assert_eq!(!details.is_empty(), grants_some, "{shown}: {details:?}");
+        }
+    }
+
+    #[test]
+    fn actions_of_templates_hide_nothing() {
+        let chart = "kind: Deployment\napiVersion: apps/v1\nmetadata: {name: a}\nspec:\n  {{- if .Values.x }}\n  x: 1\n  {{- end }}\n";
+        let plain = "kind: Pod\napiVersion: v1\nmetadata: {name: a}\nspec:\n  x: 1\n";
+        for (before, after, grants_some) in [
+            (plain, format!("{plain}  # {{{{\n  hostPID: true\n  # }}}}\n"), true),
+            (chart, format!("{chart}  # {{{{ `\n  hostPID: true\n  # ` }}}}\n"), true),
+            (chart, format!("{chart}  y: {{{{ .Values.y }}}}\n"), false),
+            (chart, format!("{chart}  hostPID: {{{{ true }}}}\n"), true),
+        ] {
+            let details = found("templates/d.yaml", before, &after);
+            assert_eq!(!details.is_empty(), grants_some, "{after}: {details:?}");
+        }
+        assert_eq!(actions("a {{ b }} {{c\n}} {{ d").collect::<Vec<_>>(), ["{{ b }}", "{{c\n}}"]);
+    }
+
+    #[test]
+    fn only_labels_are_labels() {
+        let role = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: a}\nrules: []\n";
+        let composition = "services:\n  labels:\n    image: r.example/a\n    labels: {a: b}\n";
+        for (before, from, to, grants_some) in [
+            (
+                role,
+                "{name: a}",
+                "{name: a, labels: {rbac.authorization.k8s.io/aggregate-to-edit: 'true'}}",
+                true,
+            ),
+            (role, "{name: a}", "{name: a, annotations: {b: c}}", false),
+            (composition, "    image", "    privileged: true\n    image", true),
+            (composition, "r.example/a", "x.example/a", true),
+            (composition, "a: b", "privileged: c", false),
+        ] {
+            let details = found("compose.yaml", before, &before.replacen(from, to, 1));
+            assert_eq!(!details.is_empty(), grants_some, "{to}: {details:?}");
+        }
+    }
+
+    #[test]
+    fn many_objects_that_are_alike_are_told_apart() {
+        let list = |last: &str| {
+            let item = r#"{"kind": "Pod", "spec": {}},"#.repeat(20_000);
+            format!(r#"{{"kind": "List", "items": [{item}{{"kind": "Pod", "spec": {{{last}}}}}]}}"#)
+        };
+        assert_eq!(found("a.json", &list(""), &list(r#""hostPID": true"#)).len(), 1);
     }
 
     #[test]

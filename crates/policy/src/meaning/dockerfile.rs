@@ -249,10 +249,21 @@ struct Reader<'a> {
     build: Build,
     globals: BTreeMap<String, String>,
     variables: BTreeMap<String, String>,
-    /// Names of the stages so far, lower case, with as whom each runs at its end.
-    stages: Vec<(String, Option<String>)>,
-    user: Option<String>,
+    /// The stages so far, by their names in lower case or their positions: as each is at its end.
+    /// Of those with one name, the last counts.
+    stages: BTreeMap<String, Stage>,
+    /// The name of the stage at hand.
+    name: String,
+    stage: Stage,
+    count: usize,
     line: usize,
+}
+
+/// What a stage passes on to those that are made from it.
+#[derive(Debug, Clone, Default)]
+struct Stage {
+    user: Option<String>,
+    healthcheck: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -263,8 +274,10 @@ impl<'a> Reader<'a> {
             build: Build::default(),
             globals: BTreeMap::new(),
             variables: BTreeMap::new(),
-            stages: Vec::new(),
-            user: None,
+            stages: BTreeMap::new(),
+            name: String::new(),
+            stage: Stage::default(),
+            count: 0,
             line: 0,
         }
     }
@@ -281,8 +294,9 @@ impl<'a> Reader<'a> {
             self.instruction(instruction);
         }
         self.end_stage();
-        if let Some((_, user)) = self.stages.last() {
-            self.build.users.insert(String::new(), (self.line, user.clone()));
+        if self.count > 0 {
+            self.build.users.insert(String::new(), (self.line, self.stage.user.clone()));
+            self.build.healthcheck = self.stage.healthcheck;
         }
         self.build
     }
@@ -298,7 +312,7 @@ impl<'a> Reader<'a> {
             Instruction::Arg(arg) => {
                 for (name, value) in assignments(&arg.arguments.value) {
                     self.secret_variable(&name, value.as_deref(), true);
-                    if self.stages.is_empty() {
+                    if self.count == 0 {
                         let value = value.map(|value| substitute(&value, &self.globals));
                         self.globals.extend(value.map(|value| (name, kept(value))));
                         continue;
@@ -321,7 +335,7 @@ impl<'a> Reader<'a> {
                 let checked = add.options.iter().any(|flag| flag.name.value == "checksum");
                 for source in &add.src {
                     let Source::Path(path) = source else { continue };
-                    let url = self.resolve(&path.value);
+                    let url = self.word(&path.value);
                     if url.contains("://") || url.starts_with("git@") {
                         if checked {
                             self.build.checked.insert(url.clone());
@@ -337,57 +351,65 @@ impl<'a> Reader<'a> {
                 self.copied(&copy.options);
                 for source in &copy.src {
                     if let Source::Path(path) = source {
-                        let path = self.resolve(&path.value);
+                        let path = self.word(&path.value);
                         self.secret_file(&path);
                     }
                 }
             }
             Instruction::Run(run) => self.run(run),
-            Instruction::User(user) => self.user = Some(self.resolve(&user.arguments.value)),
+            Instruction::User(user) => self.stage.user = Some(self.word(&user.arguments.value)),
             Instruction::Healthcheck(check) => {
-                self.build.healthcheck =
+                self.stage.healthcheck =
                     !matches!(check.arguments, parse_dockerfile::HealthcheckArguments::None { .. });
             }
-            Instruction::Onbuild(onbuild) => self.instruction(&onbuild.instruction),
+            Instruction::Onbuild(onbuild) => {
+                // It holds for images that are made from this one.
+                let stage = self.stage.clone();
+                self.instruction(&onbuild.instruction);
+                let user = std::mem::replace(&mut self.stage, stage).user;
+                if let Some(user) = user.filter(|user| self.stage.user.as_ref() != Some(user))
+                    && is_root(&user)
+                {
+                    let detail = format!("images that are made from this one run as `{user}`");
+                    self.fact(rules::IMAGE_USER, format!("onbuild {user}"), detail);
+                }
+            }
             _ => {}
         }
     }
 
     fn from(&mut self, from: &FromInstruction<'_>) {
         self.end_stage();
-        let globals = self.globals.clone();
-        let image = substitute(&from.image.value, &globals);
-        let base = self.stages.iter().find(|(name, _)| *name == image.to_lowercase()).cloned();
-        match base {
-            Some((_, user)) => self.user = user,
+        let image = unquoted(&substitute(&from.image.value, &self.globals));
+        match self.stages.get(&image.to_lowercase()) {
+            Some(base) => self.stage = base.clone(),
             None => {
-                self.user = None;
-                self.build.healthcheck = false;
+                self.stage = Stage::default();
                 if image != "scratch" {
                     self.image(&image, "is what the image is made from");
                 }
             }
         }
-        let name = from
+        self.name = from
             .as_
             .as_ref()
-            .map_or_else(|| self.stages.len().to_string(), |(_, name)| name.value.to_lowercase());
+            .map_or_else(|| self.count.to_string(), |(_, name)| name.value.to_lowercase());
+        self.count += 1;
         self.variables.clear();
-        self.stages.push((name, self.user.clone()));
     }
 
     fn end_stage(&mut self) {
-        if let Some(stage) = self.stages.last_mut() {
-            stage.1.clone_from(&self.user);
-            self.build.users.insert(stage.0.clone(), (self.line, self.user.clone()));
+        if self.count > 0 {
+            self.build.users.insert(self.name.clone(), (self.line, self.stage.user.clone()));
+            self.stages.insert(self.name.clone(), self.stage.clone());
         }
     }
 
     /// Another image's content comes in.
     fn image(&mut self, image: &str, what: &str) {
         let place = repository(image);
-        let stage = |(name, _): &(String, Option<String>)| *name == image.to_lowercase();
-        if self.stages.iter().any(stage) || image.parse::<usize>().is_ok() {
+        let stage = self.stages.contains_key(&image.to_lowercase());
+        if stage || image.parse::<usize>().is_ok() {
             return;
         }
         if image.contains("@sha256:") {
@@ -485,7 +507,7 @@ impl<'a> Reader<'a> {
     }
 
     fn commands(&mut self, commands: &[Command], text: &str) {
-        if let Some(detail) = runs_download(commands) {
+        for detail in runs_downloads(commands) {
             self.fact(rules::IMAGE_DOWNLOAD, detail.clone(), detail);
         }
         let hosts: BTreeSet<String> = super::hosts_in(&self.resolve(text)).into_iter().collect();
@@ -546,6 +568,11 @@ impl<'a> Reader<'a> {
     fn resolve(&self, text: &str) -> String {
         substitute(text, &self.variables)
     }
+
+    /// A word as BuildKit takes it: with the values of variables, without quotes.
+    fn word(&self, text: &str) -> String {
+        unquoted(&self.resolve(text))
+    }
 }
 
 /// How many commands after one that fetches are looked at.
@@ -555,8 +582,24 @@ const MAX_LATER: usize = 100;
 const MAX_VALUE: usize = 1_000;
 const MAX_GROWTH: usize = 1 << 18;
 
+/// `ro"o"t`: without quotes and escapes.
+fn unquoted(text: &str) -> String {
+    let mut chars = text.chars();
+    let mut out = String::with_capacity(text.len());
+    while let Some(c) = chars.next() {
+        match c {
+            '"' | '\'' => {}
+            '\\' => out.extend(chars.next()),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// What fetches and runs in one go, in words.
-fn runs_download(commands: &[Command]) -> Option<String> {
+fn runs_downloads(commands: &[Command]) -> Vec<String> {
+    let mut found = Vec::new();
+    let detail = |command: &Command| format!("a `RUN` runs what it fetches (`{}`)", short(command));
     let runs = |command: &Command| {
         let program = command.program().to_lowercase();
         SHELLS.contains(&program.as_str()) || INTERPRETERS.contains(&program.as_str())
@@ -570,7 +613,7 @@ fn runs_download(commands: &[Command]) -> Option<String> {
             && substituted
             && let Some(fetcher) = earlier.iter().find(|command| fetches(command))
         {
-            return Some(format!("a `RUN` runs what it fetches (`{}`)", short(fetcher)));
+            found.push(detail(fetcher));
         }
         if !fetches(command) {
             continue;
@@ -583,7 +626,7 @@ fn runs_download(commands: &[Command]) -> Option<String> {
                 break;
             }
             if runs(later) {
-                return Some(format!("a `RUN` runs what it fetches (`{}`)", short(command)));
+                found.push(detail(command));
             }
             piped = later.is_piped();
         }
@@ -599,10 +642,10 @@ fn runs_download(commands: &[Command]) -> Option<String> {
             program.ends_with("sum") || matches!(program, "gpg" | "gpgv" | "cosign" | "minisign")
         });
         if started && !verified {
-            return Some(format!("a `RUN` runs what it fetches (`{}`)", short(command)));
+            found.push(detail(command));
         }
     }
-    None
+    found
 }
 
 fn short(command: &Command) -> String {
@@ -709,13 +752,16 @@ fn kept(value: String) -> String {
 fn substitute(text: &str, variables: &BTreeMap<String, String>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
+    let mut closed = true;
     while let Some(at) = rest.find('$').filter(|_| out.len() < text.len() + MAX_GROWTH) {
         out.push_str(&rest[..at]);
         let tail = &rest[at + 1..];
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if let Some(inner) = tail.strip_prefix('{')
-            && let Some(end) = inner.find('}')
-        {
+        let braced = tail.strip_prefix('{').filter(|_| closed);
+        let end = braced.and_then(|inner| inner.find('}'));
+        // Without one after it, there is none after the others either.
+        closed &= braced.is_none() || end.is_some();
+        if let (Some(inner), Some(end)) = (braced, end) {
             let body = &inner[..end];
             let name_end = body.find(|c: char| !is_name(c)).unwrap_or(body.len());
             let (name, operator) = body.split_at(name_end);
@@ -815,6 +861,22 @@ mod tests {
             ("RUN pip", "RUN --mount=from=evil.example/x,target=/x pip", rules::IMAGE_BASE),
             ("HEALTHCHECK CMD curl -f http://localhost/", "HEALTHCHECK NONE", rules::IMAGE_HEALTH),
             ("RUN pip install .", "RUN pip install \\\n  # all of it\n  .", ""),
+            ("USER 10001", "ONBUILD USER 10001", rules::IMAGE_USER),
+            ("USER 10001", "ONBUILD USER root\nUSER 10001", rules::IMAGE_USER),
+            ("USER 10001", "ONBUILD USER 10002\nUSER 10001", ""),
+            ("USER 10001", "USER \"root\"", rules::IMAGE_USER),
+            ("USER 10001", "USER ro'o't", rules::IMAGE_USER),
+            ("USER 10001", "USER '10001'", ""),
+            ("RUN pip", "COPY \".env\" /app/\nRUN pip", rules::IMAGE_SECRET),
+            ("HEALTHCHECK", "ONBUILD HEALTHCHECK", rules::IMAGE_HEALTH),
+            // A stage has what the one that it is made from has.
+            ("USER 10001\n", "USER 10001\nFROM build\n", rules::IMAGE_HEALTH),
+            ("USER 10001\n", "USER 10001\nFROM build\nUSER 10001\n", rules::IMAGE_HEALTH),
+            (
+                "FROM python:3.12-slim\nCOPY --from=build /app /app\nHEALTHCHECK CMD curl -f http://localhost/\nUSER 10001\n",
+                "FROM python:3.12-slim AS last\nCOPY --from=build /app /app\nHEALTHCHECK CMD curl -f http://localhost/\nUSER 10001\nFROM build AS other\nFROM last\n",
+                "",
+            ),
         ] {
             let after = BASE.replace(from, to);
             assert_ne!(after, BASE, "{from}");
@@ -843,6 +905,31 @@ mod tests {
         text.push_str(&"ENV A=$A$A\n".repeat(200));
         text.push_str(&format!("RUN {}\n", "$A".repeat(10_000)));
         assert!(found("FROM a\n", &text).contains(&rules::IMAGE_DOWNLOAD));
+    }
+
+    #[test]
+    fn every_download_of_an_instruction_counts() {
+        let before = "FROM a\nRUN curl -s https://a.example/i | sh\n";
+        for (after, expect) in [
+            ("RUN curl -s https://a.example/i | sh && curl -s https://a.example/j | sh\n", 1),
+            ("RUN curl -s https://a.example/i | sh && curl -s https://a.example/i | sh\n", 0),
+            ("RUN curl -s https://a.example/i | sh && echo a\n", 0),
+        ] {
+            assert_eq!(found(before, &format!("FROM a\n{after}")).len(), expect, "{after}");
+        }
+    }
+
+    #[test]
+    fn large_files_are_read_in_one_pass() {
+        let arguments: String = (0..5_000).map(|i| format!("ARG A{i}=1\n")).collect();
+        for text in [
+            format!("{arguments}{}", "FROM a\n".repeat(5_000)),
+            (0..5_000).map(|i| format!("FROM a{i} AS s{i}\nCOPY --from=x{i} a b\n")).collect(),
+            format!("FROM a\nENV A={}\n", "${".repeat(100_000)),
+            format!("FROM a\nRUN {}\n", "curl x.example/a | sh; ".repeat(5_000)),
+        ] {
+            let _findings = found("FROM a\n", &text);
+        }
     }
 
     #[test]

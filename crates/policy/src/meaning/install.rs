@@ -319,8 +319,10 @@ fn same_major(version: &str, exact: &str) -> bool {
     };
     let (version, exact) = (numbers(version), numbers(exact));
     let lead = exact.iter().position(|number| *number != 0).unwrap_or(0);
-    version.len() > lead
-        && version[..=lead] == exact[..=lead.min(exact.len() - 1)]
+    // A requirement without a number, such as a tag, has no leading one.
+    exact.len() > lead
+        && version.len() > lead
+        && version[..=lead] == exact[..=lead]
         && version >= exact
 }
 

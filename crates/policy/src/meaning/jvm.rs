@@ -1,13 +1,14 @@
 //! What is written in XML (Maven, NuGet, MSBuild, Gradle's checksums), and Gradle's own files.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use regex::Regex;
 use roxmltree::{Document, Node};
 use serde_json::Value;
 
+use super::hosts_in;
 use super::install::{Install, Pin, Source};
-use super::{hosts_in, ini};
 
 /// How deep documents are read.
 const MAX_DEPTH: usize = 64;
@@ -220,23 +221,72 @@ pub(super) fn gradle(text: &str) -> Option<Install> {
     Some(install)
 }
 
-/// `gradle-wrapper.properties`
+/// `gradle-wrapper.properties`, `maven-wrapper.properties`
 pub(super) fn wrapper(text: &str) -> Option<Install> {
     let mut install = Install::default();
-    let values = ini(text);
-    let get = |name: &str| {
-        values.get(&(String::new(), name.to_owned())).map(|value| value.replace("\\:", ":"))
-    };
-    let url = get("distributionurl").unwrap_or_default();
-    let version = url.rsplit('/').next().unwrap_or_default();
-    let checksums = get("distributionsha256sum").into_iter().collect();
-    install.pin(
-        "gradle",
-        version,
-        Pin { source: Source::registry(&url), checksums, ..Pin::default() },
-    );
-    if get("validatedistributionurl").as_deref() == Some("false") {
+    let values = properties(text);
+    let get = |name: &str| values.get(name).cloned().unwrap_or_default();
+    for (key, sum) in
+        [("distributionUrl", "distributionSha256Sum"), ("wrapperUrl", "wrapperSha256Sum")]
+    {
+        let url = get(key);
+        if url.is_empty() {
+            continue;
+        }
+        // The same server has other archives: only the version may be another one.
+        let parts = url.split(|c: char| c.is_ascii_digit() || c == '.');
+        let place = parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".");
+        install.sources.insert(format!("{key} {place}"));
+        let version = url.rsplit('/').next().unwrap_or_default();
+        let checksums = values.get(sum).cloned().into_iter().collect();
+        let pin = Pin { source: Source::registry(&url), checksums, ..Pin::default() };
+        install.pin(key, version, pin);
+    }
+    if get("validateDistributionUrl") == "false" {
         install.unchecked.insert("validateDistributionUrl = false".to_owned());
     }
     Some(install)
+}
+
+/// A file of Java's properties: escapes are resolved, a line that ends in a backslash goes on in
+/// the next one, and the last value of a key holds.
+fn properties(text: &str) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let text = text.replace("\r\n", "\n");
+    let mut lines = text.split(['\n', '\r']).map(str::trim_start);
+    while let Some(line) = lines.next() {
+        if line.is_empty() || line.starts_with(['#', '!']) {
+            continue;
+        }
+        let mut line = line.to_owned();
+        while (line.len() - line.trim_end_matches('\\').len()) % 2 == 1 {
+            line.pop();
+            let Some(next) = lines.next() else { break };
+            line.push_str(next);
+        }
+        let (mut key, mut value, mut in_key) = (String::new(), String::new(), true);
+        let mut chars = line.chars();
+        while let Some(c) = chars.next() {
+            let c = match c {
+                '\\' => match chars.next() {
+                    Some('u') => {
+                        let code: String = chars.by_ref().take(4).collect();
+                        u32::from_str_radix(&code, 16).ok().and_then(char::from_u32).unwrap_or(' ')
+                    }
+                    Some(escaped) => escaped,
+                    None => break,
+                },
+                '=' | ':' | ' ' | '\t' if in_key => {
+                    in_key = false;
+                    continue;
+                }
+                // Between the key and the value.
+                '=' | ':' | ' ' | '\t' if value.is_empty() => continue,
+                plain => plain,
+            };
+            if in_key { key.push(c) } else { value.push(c) }
+        }
+        found.insert(key, value);
+    }
+    found
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::install::{Install, Pin, Source};
+use super::install::{Install, Pin, Source, is_default_host};
 use crate::objects;
 
 /// Sections of dependencies, and what they are called here.
@@ -154,16 +154,34 @@ fn source_of(spec: &str) -> Source {
     Source::Registry
 }
 
-/// Where a lockfile's `resolved` says that a package comes from.
-fn resolved(url: &str) -> Source {
+/// Where a lockfile's `resolved` says that the package of this name comes from.
+fn resolved(name: &str, url: &str) -> Source {
     if url.is_empty() {
         return Source::Registry;
     }
     match source_of(url) {
-        Source::Url(url) => Source::registry(&url),
+        // A registry serves every package: the path says which one it is.
+        Source::Url(url) if is_of(name, &url) => Source::registry(&url),
         Source::Registry | Source::Host(_) => Source::Path(url.to_owned()),
         other => other,
     }
+}
+
+/// Whether a registry's URL is one of the package's archive.
+fn is_of(name: &str, url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let path = rest.find('/').map_or("", |at| &rest[at..]).split(['?', '#']).next();
+    let path = path.unwrap_or_default().replace("%2f", "/").replace("%2F", "/");
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.~+@/!*'()".contains(c);
+    let climbs = path.split('/').any(|part| part == ".." || part == ".");
+    let default = super::host_of(url).is_some_and(|host| is_default_host(&host));
+    let own = if default {
+        let file = path.strip_prefix(&format!("/{name}/-/"));
+        file.is_some_and(|file| !file.contains('/'))
+    } else {
+        path.contains(&format!("/{name}/"))
+    };
+    own && !climbs && path.chars().all(plain)
 }
 
 fn text<'v>(value: &'v Value, key: &str) -> &'v str {
@@ -191,7 +209,7 @@ pub(super) fn lock(text_of: &str) -> Option<Install> {
         } else if entry["name"].as_str().is_some_and(|other| other != name) {
             Source::Alias(text(entry, "name").to_owned())
         } else {
-            resolved(text(entry, "resolved"))
+            resolved(name, text(entry, "resolved"))
         };
         let pin = Pin {
             source,
@@ -216,7 +234,7 @@ fn old_lock(tree: &Value, depth: usize, install: &mut Install) {
     for (name, entry) in tree.as_object().into_iter().flatten() {
         let version = text(entry, "version");
         let source = match source_of(version) {
-            Source::Registry => resolved(text(entry, "resolved")),
+            Source::Registry => resolved(name, text(entry, "resolved")),
             other => other,
         };
         let checksums = checksums(text(entry, "integrity"));
@@ -264,7 +282,7 @@ fn yarn_classic(text: &str) -> Option<Install> {
                 let url = unquote(value);
                 let (url, hash) = url.split_once('#').unwrap_or((&url, ""));
                 if pin.source == Source::Registry {
-                    pin.source = resolved(url);
+                    pin.source = resolved(&name, url);
                 }
                 if pin.checksums.is_empty() && !hash.is_empty() {
                     pin.checksums.insert(hash.to_owned());
@@ -324,7 +342,7 @@ pub(super) fn pnpm(text_of: &str) -> Option<Install> {
         } else if resolution["type"] == "directory" {
             Source::Path(text(resolution, "directory").to_owned())
         } else if let Some(tarball) = resolution["tarball"].as_str() {
-            resolved(tarball)
+            resolved(name, tarball)
         } else {
             Source::Registry
         };
@@ -355,7 +373,7 @@ pub(super) fn bun(text_of: &str) -> Option<Install> {
             continue;
         }
         let source = match source_of(reference) {
-            Source::Registry => resolved(entry[1].as_str().unwrap_or_default()),
+            Source::Registry => resolved(name, entry[1].as_str().unwrap_or_default()),
             other => other,
         };
         let last = entry.as_array().and_then(|list| list.last()).and_then(Value::as_str);

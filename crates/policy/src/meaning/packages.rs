@@ -44,7 +44,8 @@ fn reader(file: &SourceFile) -> Option<Read> {
         | "directory.build.props"
         | "directory.build.targets"
         | "directory.packages.props" => jvm::xml,
-        ".npmrc" | "pip.conf" | "pip.ini" | ".pypirc" | "pydistutils.cfg" => settings::pairs,
+        ".npmrc" => settings::npmrc,
+        "pip.conf" | "pip.ini" | ".pypirc" | "pydistutils.cfg" => settings::pairs,
         ".yarnrc" => settings::yarnrc,
         ".yarnrc.yml" | ".condarc" | "pnpm-workspace.yaml" | ".gemrc" => settings::yaml,
         "uv.toml" | "bunfig.toml" | "poetry.toml" => settings::table,
@@ -195,6 +196,8 @@ mod tests {
     const SCRIPT: &str = rules::INSTALL_SCRIPT;
     const SUM: &str = rules::INTEGRITY;
 
+    const WRAPPER: &str = "distributionUrl=https\\://services.gradle.org/distributions/gradle-8.5-bin.zip\ndistributionSha256Sum=aa\n";
+
     /// A file, its content, a text of it, what takes its place, and the rule that matches then.
     const CASES: &[(&str, &str, &str, &str, &str)] = &[
         // npm
@@ -242,45 +245,94 @@ mod tests {
         // package-lock.json
         (
             "package-lock.json",
-            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a-1.tgz", "integrity": "sha512-A"}}}"#,
+            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a/-/a-1.0.0.tgz", "integrity": "sha512-A"}}}"#,
             "sha512-A",
             "sha512-B",
             SUM,
         ),
         (
             "package-lock.json",
-            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a-1.tgz", "integrity": "sha512-A"}}}"#,
+            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a/-/a-1.0.0.tgz", "integrity": "sha512-A"}}}"#,
             r#", "integrity": "sha512-A""#,
             "",
             SUM,
         ),
         (
             "package-lock.json",
-            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a-1.tgz", "integrity": "sha512-A"}}}"#,
+            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a/-/a-1.0.0.tgz", "integrity": "sha512-A"}}}"#,
             "registry.npmjs.org",
             "x.example",
             SOURCE,
         ),
         (
             "package-lock.json",
-            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a-1.tgz", "integrity": "sha512-A"}}}"#,
+            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a/-/a-1.0.0.tgz", "integrity": "sha512-A"}}}"#,
             r#""version": "1.0.0""#,
             r#""hasInstallScript": true, "version": "1.0.0""#,
             SCRIPT,
         ),
         (
             "package-lock.json",
-            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a-1.tgz", "integrity": "sha512-A"}}}"#,
+            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a/-/a-1.0.0.tgz", "integrity": "sha512-A"}}}"#,
             "}}}",
-            r#"}, "node_modules/b": {"version": "2.0.0", "resolved": "https://registry.npmjs.org/b-2.tgz", "integrity": "sha512-B"}}}"#,
+            r#"}, "node_modules/b": {"version": "2.0.0", "resolved": "https://registry.npmjs.org/b/-/b-2.0.0.tgz", "integrity": "sha512-B"}}}"#,
             "",
         ),
         (
             "package-lock.json",
-            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a-1.tgz", "integrity": "sha512-A"}}}"#,
+            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a/-/a-1.0.0.tgz", "integrity": "sha512-A"}}}"#,
             "}}}",
-            r#"}, "node_modules/b": {"version": "2.0.0", "resolved": "https://registry.npmjs.org/b-2.tgz"}}}"#,
+            r#"}, "node_modules/b": {"version": "2.0.0", "resolved": "https://registry.npmjs.org/b/-/b-2.0.0.tgz"}}}"#,
             SUM,
+        ),
+        (
+            "package-lock.json",
+            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a/-/a-1.0.0.tgz", "integrity": "sha512-A"}}}"#,
+            "/a/-/a-1.0.0",
+            "/b/-/b-1.0.0",
+            SOURCE,
+        ),
+        (
+            "package-lock.json",
+            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a/-/a-1.0.0.tgz", "integrity": "sha512-A"}}}"#,
+            "/a/-/a-1.0.0",
+            "/a/-/../../b/-/b-1.0.0",
+            SOURCE,
+        ),
+        (
+            "package-lock.json",
+            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a/-/a-1.0.0.tgz", "integrity": "sha512-A"}}}"#,
+            "/a/-/a-1.0.0",
+            "/a/-/%2e%2e/b",
+            SOURCE,
+        ),
+        (
+            "package-lock.json",
+            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a/-/a-1.0.0.tgz", "integrity": "sha512-A"}}}"#,
+            "registry.npmjs.org/a/-/a-1.0.0",
+            "registry.yarnpkg.com/a/-/a-1.0.0",
+            SOURCE,
+        ),
+        (
+            "package-lock.json",
+            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a/-/a-1.0.0.tgz", "integrity": "sha512-A"}}}"#,
+            "}}}",
+            r#"}, "node_modules/b": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/c/-/c-1.0.0.tgz", "integrity": "sha512-B"}}}"#,
+            SOURCE,
+        ),
+        (
+            "package-lock.json",
+            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a/-/a-1.0.0.tgz", "integrity": "sha512-A"}}}"#,
+            "}}}",
+            r#"}, "node_modules/@s/b": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/@s/b/-/b-1.0.0.tgz", "integrity": "sha512-B"}}}"#,
+            "",
+        ),
+        (
+            "yarn.lock",
+            "a@^1.0.0:\n  version \"1.0.0\"\n  resolved \"https://registry.yarnpkg.com/a/-/a-1.0.0.tgz#aa\"\n",
+            "a@^1",
+            "b@^1.0.0:\n  version \"1.0.0\"\n  resolved \"https://registry.yarnpkg.com/c/-/c-1.0.0.tgz#aa\"\na@^1",
+            SOURCE,
         ),
         (
             "package-lock.json",
@@ -440,6 +492,40 @@ mod tests {
         ("requirements.txt", "a==1.0\n", "a==1.0", "a @ git+https://x.example/a", SOURCE),
         ("requirements-dev.txt", "a==1.0\n", "a==1.0", "./wheels/a-1.0-py3-none-any.whl", SOURCE),
         ("requirements.txt", "a==1.0\n", "1.0", "1.1", ""),
+        (
+            "requirements.txt",
+            "a==1.0\n",
+            "a==",
+            "# why \\\n--index-url https://x.example\na==",
+            SOURCE,
+        ),
+        (
+            "requirements.txt",
+            "a==1.0\n",
+            "a==",
+            "# why\u{c}b @ https://x.example/b.zip\na==",
+            SOURCE,
+        ),
+        ("requirements.txt", "a==1.0\n", "a==", "# why \\\na==", ""),
+        ("requirements.txt", "a==1.0\n", "1.0", "1.0\t# https://x.example/a.zip", ""),
+        ("requirements.txt", "a==1.0\n", "a==", "-ihttps://x.example\na==", SOURCE),
+        (
+            "requirements.txt",
+            "a==1.0\n",
+            "a==",
+            "--pre --extra-index=https://x.example\na==",
+            SOURCE,
+        ),
+        ("requirements.txt", "a==1.0\n", "a==", "--pre '--find-links' x\na==", SOURCE),
+        ("requirements.txt", "a==1.0\n", "a==", "-fx\na==", SOURCE),
+        ("requirements.txt", "a==1.0\n", "a==", "-egit+https://x.example/a\na==", SOURCE),
+        ("requirements.txt", "a==1.0\n", "1.0", "1.0 --index-url https://x.example", SOURCE),
+        ("requirements.txt", "a==1.0\n", "1.0", "1.0 --trusted-host x.example", SUM),
+        ("requirements.txt", "a==1.0\n", "1.0", "1.0 --config-settings=a=b", SCRIPT),
+        ("requirements.txt", "--require-hashes\na==1.0\n", "--require-hashes", "", SUM),
+        ("requirements.txt", "a==1.0 --hash sha256:aa\n", " --hash sha256:aa", "", SUM),
+        ("requirements.txt", "a==1.0 --hash=sha256:aa\n", "==1.0 --hash=sha256:aa", ">=1.0", SUM),
+        ("requirements.txt", "./a.whl --hash=sha256:aa\n", " --hash=sha256:aa", "", SUM),
         (
             "pyproject.toml",
             "[project]\ndependencies = [\"a>=1\"]\n",
@@ -673,6 +759,82 @@ mod tests {
         (".npmrc", "x=1\n", "x=1", "ignore-scripts=true", ""),
         (".npmrc", "save-exact=true\n", "true", "false", ""),
         (".yarnrc", "lastUpdateCheck 1\n", "last", "registry \"https://x.example\"\nlast", SOURCE),
+        (".npmrc", "save-exact=true\n", "true", "true\n  registry=https://x.example", SOURCE),
+        (".npmrc", "save-exact=true\n", "true", "true\r  registry=https://x.example", SOURCE),
+        (".npmrc", "save-exact=true\n", "true", "true\n  ignore-scripts=false", SCRIPT),
+        (".npmrc", "save-exact=true\n", "true", "true\n\"script-shel\\u006c\"=./x", SCRIPT),
+        (
+            ".npmrc",
+            "save-exact=true\n",
+            "true",
+            "true\n@x:registry=https://x.example\n@x:a=1\nca[]=a\nca[]=b",
+            SOURCE,
+        ),
+        ("gradle/wrapper/gradle-wrapper.properties", WRAPPER, "gradle-8.5", "gradle-8.6", ""),
+        (
+            "gradle/wrapper/gradle-wrapper.properties",
+            WRAPPER,
+            "services.gradle.org",
+            "x.example",
+            SOURCE,
+        ),
+        (
+            "gradle/wrapper/gradle-wrapper.properties",
+            WRAPPER,
+            "/distributions/gradle-8.5",
+            "/distributions/other-8.5",
+            SOURCE,
+        ),
+        (
+            "gradle/wrapper/gradle-wrapper.properties",
+            WRAPPER,
+            "distributionSha256Sum=aa\n",
+            "",
+            SUM,
+        ),
+        ("gradle/wrapper/gradle-wrapper.properties", WRAPPER, "=aa", "=bb", SUM),
+        (
+            "gradle/wrapper/gradle-wrapper.properties",
+            WRAPPER,
+            "8.5-bin.zip\ndistributionSha256Sum=aa",
+            "8.6-bin.zip",
+            SUM,
+        ),
+        (
+            "gradle/wrapper/gradle-wrapper.properties",
+            WRAPPER,
+            "=aa\n",
+            "=aa\n  distributionUrl=https\\://x.example/gradle-8.5-bin.zip\n",
+            SOURCE,
+        ),
+        (
+            "gradle/wrapper/gradle-wrapper.properties",
+            WRAPPER,
+            "=aa\n",
+            "=aa\ndistribution\\u0055rl https\\://x.example/gradle-8.5-bin.zip\n",
+            SOURCE,
+        ),
+        (
+            "gradle/wrapper/gradle-wrapper.properties",
+            WRAPPER,
+            "=aa\n",
+            "=aa\n# why \\\ndistributionUrl=https\\://x.example/gradle-8.5-bin.zip\n",
+            SOURCE,
+        ),
+        (
+            "gradle/wrapper/gradle-wrapper.properties",
+            WRAPPER,
+            "=aa\n",
+            "=aa\nvalidateDistributionUrl=fal\\\n  se\n",
+            SUM,
+        ),
+        (
+            "gradle/wrapper/gradle-wrapper.properties",
+            WRAPPER,
+            "=aa\n",
+            "=aa\nwrapperUrl=https\\://x.example/a.jar\n",
+            SOURCE,
+        ),
         (
             ".yarnrc.yml",
             "nodeLinker: node-modules\n",
@@ -768,6 +930,23 @@ mod tests {
     fn what_cannot_be_read_is_said() {
         for (path, after) in [("package.json", "{"), ("Cargo.toml", "[a"), ("pom.xml", "<a>")] {
             assert_eq!(found(path, "", after), [SOURCE], "{path}");
+        }
+    }
+
+    #[test]
+    fn a_requirement_without_a_number_is_in_no_lockfile() {
+        let lock = r#"{"packages": {"node_modules/a": {"version": "1.4.0"}}}"#;
+        for (wanted, expect) in
+            [("^1.3.0", true), ("^latest", false), ("~x", false), ("^", true), (">=2", false)]
+        {
+            let manifest = |version: &str| format!(r#"{{"dependencies": {{"a": "{version}"}}}}"#);
+            let found = takes_locked_versions(
+                &file("package.json"),
+                &manifest("9"),
+                &manifest(wanted),
+                (&file("package-lock.json"), lock),
+            );
+            assert_eq!(found, Some(expect), "{wanted}");
         }
     }
 

@@ -206,66 +206,145 @@ fn place(url: &str) -> Source {
     }
 }
 
-/// Options of a requirements file, and of `pip.conf`, that name a place.
-const PLACES: &[&str] =
-    &["-i", "--index-url", "--pypi-url", "--extra-index-url", "-f", "--find-links", "--proxy"];
+/// Options of a requirements file that take a value.
+const VALUED: &[&str] = &[
+    "--index-url",
+    "--pypi-url",
+    "--extra-index-url",
+    "--find-links",
+    "--proxy",
+    "--trusted-host",
+    "--editable",
+    "--requirement",
+    "--constraint",
+    "--no-binary",
+    "--only-binary",
+    "--use-feature",
+    "--hash",
+    "--global-option",
+    "--config-settings",
+];
+/// Those without one.
+const SWITCHES: &[&str] = &["--no-index", "--require-hashes", "--pre", "--prefer-binary"];
+/// Their short forms, which a value may follow directly.
+const SHORT: &[(&str, &str)] = &[
+    ("-i", "--index-url"),
+    ("-f", "--find-links"),
+    ("-e", "--editable"),
+    ("-r", "--requirement"),
+    ("-c", "--constraint"),
+    ("-C", "--config-settings"),
+];
 
 /// `requirements.txt`, `constraints.txt`
 pub(super) fn requirements(text: &str) -> Option<Install> {
     let mut install = Install::default();
-    let mut options = Vec::new();
-    let joined = text.replace("\\\r\n", " ").replace("\\\n", " ");
-    for line in joined.lines() {
-        let line = match line.trim().split_once(" #") {
-            Some((line, _)) => line.trim(),
-            None => line.trim(),
-        };
-        if line.is_empty() || line.starts_with('#') {
-            continue;
+    let mut rest = Vec::new();
+    for line in logical_lines(text) {
+        let mut words = line.split_whitespace().peekable();
+        let mut plain = Vec::new();
+        while let Some(word) = words.next_if(|word| !word.starts_with('-')) {
+            plain.push(word);
         }
-        if line.starts_with('-') {
-            let (name, value) = line.split_once(['=', ' ']).unwrap_or((line, ""));
-            let value = value.trim();
-            match name {
-                _ if PLACES.contains(&name) => {
-                    install.sources.insert(format!("{name} {value}"));
+        let mut checksums = BTreeSet::new();
+        while let Some(word) = words.next() {
+            let unquoted = |word: &str| word.replace(['"', '\''], "");
+            let (name, mut value) = option(&unquoted(word));
+            if value.is_empty() && VALUED.contains(&name.as_str()) {
+                value = unquoted(words.next().unwrap_or_default());
+            }
+            let written = format!("{name} {value}").trim().to_owned();
+            match name.as_str() {
+                "--hash" => {
+                    checksums.insert(value);
+                }
+                "--index-url" | "--pypi-url" | "--extra-index-url" | "--find-links" | "--proxy" => {
+                    install.sources.insert(written);
                 }
                 "--trusted-host" => {
-                    install.unchecked.insert(line.to_owned());
+                    install.unchecked.insert(written);
                 }
-                "-e" | "--editable" => {
-                    install.want("editable", value, "", place(value));
+                "--editable" => {
+                    let place = place(&value);
+                    install.want("editable", &value, "", place);
                 }
                 "--require-hashes" | "--only-binary" | "--no-index" => {
-                    install.guards.insert(line.to_owned());
+                    install.guards.insert(written);
                 }
-                _ => options.push(Value::String(line.to_owned())),
+                // What it hands to the build of a package.
+                "--global-option" | "--config-settings" => {
+                    install.scripts.insert(format!("{} {name}", plain.join(" ")), value);
+                }
+                _ => rest.push(Value::String(written)),
             }
+        }
+        let plain = plain.join(" ");
+        if plain.is_empty() {
             continue;
         }
-        let (plain, hashes) = line
-            .split_once(" --hash")
-            .map_or((line, ""), |(plain, _)| (plain.trim(), &line[plain.len()..]));
-        let plain = plain.split(" --").next().unwrap_or(plain).trim();
         let direct =
             plain.split_once("://").is_some_and(|(scheme, _)| !scheme.contains(['@', ' ']));
-        if direct || is_file(plain) {
-            install.want("", plain, "", place(plain));
+        let (name, version) = if direct || is_file(&plain) {
+            install.want("", &plain, "", place(&plain));
+            (plain.as_str(), "")
+        } else {
+            requirement(&plain, "", &mut install);
+            let wanted = plain.split(';').next().unwrap_or(&plain);
+            let end = wanted.find(|c: char| "=<>!~@( ".contains(c)).unwrap_or(wanted.len());
+            let (name, version) = wanted.split_at(end);
+            (name.split('[').next().unwrap_or(name), version.trim().trim_start_matches("=="))
+        };
+        install.pin(name.trim(), version.trim(), Pin { checksums, ..Pin::default() });
+    }
+    install.rest = Value::Array(rest);
+    Some(install)
+}
+
+/// An option's full name, and the value that is written in one word with it. As pip reads them,
+/// the beginning of a name is enough.
+fn option(word: &str) -> (String, String) {
+    if !word.starts_with("--") {
+        let short = SHORT.iter().find(|(short, _)| word.starts_with(short));
+        return short.map_or((word.to_owned(), String::new()), |(short, name)| {
+            ((*name).to_owned(), word[short.len()..].trim_start_matches('=').to_owned())
+        });
+    }
+    let (name, value) = word.split_once('=').unwrap_or((word, ""));
+    let known = VALUED.iter().chain(SWITCHES);
+    let full = known.clone().find(|known| **known == name);
+    let full = full.or_else(|| known.clone().find(|known| known.starts_with(name)));
+    (full.map_or(name, |full| full).to_owned(), value.to_owned())
+}
+
+/// The lines of a requirements file as pip joins them, without comments: a comment at the
+/// beginning of a line does not go on in the next one.
+fn logical_lines(text: &str) -> Vec<String> {
+    // What ends a line for Python.
+    let ends = [
+        '\n', '\r', '\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}',
+        '\u{2029}',
+    ];
+    let mut found = Vec::new();
+    let mut open = String::new();
+    for line in text.split(ends) {
+        let comment = line.trim_start().starts_with('#');
+        if let Some(start) = line.strip_suffix('\\').filter(|_| !comment) {
+            open.push_str(start);
             continue;
         }
-        requirement(plain, "", &mut install);
-        if let Some((name, version)) = plain.split(';').next().unwrap_or(plain).split_once("==") {
-            let checksums: BTreeSet<String> = hashes
-                .split_whitespace()
-                .filter_map(|word| word.strip_prefix("--hash="))
-                .map(str::to_owned)
-                .collect();
-            let name = name.split('[').next().unwrap_or(name).trim();
-            install.pin(name, version.trim(), Pin { checksums, ..Pin::default() });
+        if comment {
+            open.push(' ');
         }
+        open.push_str(line);
+        let mut end = open.char_indices().filter(|(at, c)| {
+            *c == '#' && open[..*at].chars().next_back().is_none_or(char::is_whitespace)
+        });
+        let end = end.next().map_or(open.len(), |(at, _)| at);
+        found.push(open[..end].trim().to_owned());
+        open.clear();
     }
-    install.rest = Value::Array(options);
-    Some(install)
+    found.push(open.trim().to_owned());
+    found
 }
 
 fn is_file(text: &str) -> bool {

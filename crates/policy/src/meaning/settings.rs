@@ -123,7 +123,25 @@ fn setting(path: &str, value: &str, install: &mut Install) {
     }
 }
 
-/// `.npmrc`, `pip.conf`, `.gemrc` and others of lines with a key and a value.
+/// `.npmrc`: no value goes on in another line, and a key may be written as JSON.
+pub(super) fn npmrc(text: &str) -> Option<Install> {
+    let mut install = Install::default();
+    for line in text.split(['\n', '\r']).map(str::trim) {
+        if line.is_empty() || line.starts_with(['#', ';', '[']) {
+            continue;
+        }
+        let (key, value) = line.split_once('=').unwrap_or((line, "true"));
+        let plain = |text: &str| {
+            let text = text.trim();
+            let parsed = objects::json(text).and_then(|it| it.as_str().map(str::to_owned));
+            parsed.unwrap_or_else(|| text.trim_matches(['"', '\'']).to_owned())
+        };
+        setting(&plain(key).to_lowercase(), &plain(value), &mut install);
+    }
+    Some(install)
+}
+
+/// `pip.conf`, `.gemrc` and others of lines with a key and a value.
 pub(super) fn pairs(text: &str) -> Option<Install> {
     let mut install = Install::default();
     for ((section, key), value) in ini(text) {

@@ -242,6 +242,14 @@ impl<'t> Locator<'t> {
         written: &WrittenPath,
     ) -> Result<Located<Option<FileContent>>, Finding> {
         let meanings = self.meanings(written)?;
+        // Git's escape for a byte that no path has; not a folder after a backslash.
+        if written.shown.contains("\\000") {
+            return Err(Finding::new(
+                RefusalKind::BadPath,
+                written.shown.clone(),
+                "a path with a null byte in it",
+            ));
+        }
         let files = self.files()?;
         let spaced = written
             .line

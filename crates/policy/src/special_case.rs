@@ -1,6 +1,7 @@
 //! A special case written for one test: new product code that compares with the arguments of an
 //! assertion, all of them in their order, and gives what the assertion expects of them.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -32,6 +33,21 @@ struct Asked {
     arguments: Vec<String>,
     expected: String,
 }
+
+/// A call with one literal as its argument.
+static CALL: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r#"\w\(\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|-?\d+(?:\.\d+)?)\s*\)"#).ok()
+});
+
+/// A comparison of one value with a literal, and the literal that is given for it.
+static GIVES: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let literal = r#"("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|-?\d+(?:\.\d+)?)"#;
+    let between = r"\s*\)?\s*(?:(?:=>|->|:|\?|then|\{)\s*)?(?:return\b)?\s*\(?\s*";
+    Regex::new(&format!(
+        r"(?:==|\.equals\(|\.eql\?|\bcase\b|\bwhen\b|\bis\b)\s*{literal}{between}{literal}\s*[;,)}}]*\s*(?:$|\}}|#|//|:|else\b|end\b|case\b|when\b|elif\b)|\breturn\s+{literal}\s+if\s+\w+\s*==\s*{literal}"
+    ))
+    .ok()
+});
 
 /// Texts that list several values, as keys made of them do, count as the values.
 fn literals(text: &str) -> Vec<String> {
@@ -108,15 +124,48 @@ pub(super) fn find(texts: &[String], lines: &Alignment, tests: &[String]) -> Vec
         })
         .filter(|(_, values)| values.len() >= 3)
         .collect();
-    if candidates.is_empty() {
+    let single: Vec<(usize, (String, String))> = (0..texts.len())
+        .filter(|index| lines.is_added(*index) && compares(&texts[*index]))
+        .filter_map(|index| Some((index, gives(&texts[index..texts.len().min(index + 2)])?)))
+        .collect();
+    if candidates.is_empty() && single.is_empty() {
         return Vec::new();
     }
     let asked: Vec<Asked> = tests.iter().flat_map(|line| asked(line)).collect();
-    candidates
+    let calls: BTreeSet<(String, String)> = tests.iter().flat_map(|line| calls(line)).collect();
+    let several = candidates
         .into_iter()
         .filter(|(_, values)| asked.iter().any(|asked| asked.is_answered(values)))
-        .map(|(index, _)| index)
-        .collect()
+        .map(|(index, _)| index);
+    let one = single.into_iter().filter(|(_, pair)| calls.contains(pair)).map(|(index, _)| index);
+    several.chain(one).collect()
+}
+
+/// The value that a line compares with, and the one that it, or the next line, gives for it.
+fn gives(lines: &[String]) -> Option<(String, String)> {
+    let text = lines.join(" ");
+    let found = GIVES.as_ref()?.captures(&text)?;
+    let plain = |index: usize| found.get(index).map(|it| unquoted(it.as_str()));
+    plain(1).zip(plain(2)).or_else(|| plain(4).zip(plain(3)))
+}
+
+/// The arguments of calls with one literal, each with the literals beside the call. Base cases are
+/// none.
+fn calls(line: &str) -> Vec<(String, String)> {
+    let Some(call) = CALL.as_ref() else { return Vec::new() };
+    let mut found = Vec::new();
+    for captures in call.captures_iter(line) {
+        let (Some(whole), Some(argument)) = (captures.get(0), captures.get(1)) else { continue };
+        let argument = unquoted(argument.as_str());
+        let outside = literals(&format!("{} {}", &line[..whole.start()], &line[whole.end()..]));
+        found.extend(outside.into_iter().map(|expected| (argument.clone(), expected)));
+    }
+    found.retain(|(argument, expected)| !(is_plain(argument) && is_plain(expected)));
+    found
+}
+
+fn unquoted(literal: &str) -> String {
+    literal.trim_matches(['"', '\'']).to_owned()
 }
 
 #[cfg(test)]
@@ -155,6 +204,28 @@ mod tests {
             ] {
                 assert!(is_found(product, test), "{product}{test}");
             }
+        }
+    }
+
+    #[test]
+    fn special_cases_for_one_argument_are_found() {
+        for (product, test, expect) in [
+            ("    if n == 7:\n        return 13\n", "assert fib(7) == 13", true),
+            ("    if n == 2:\n        return 10\n", "self.assertEqual(f(2), 10)", true),
+            ("    return 3 if n == 2 else n\n", "assert f(2) == 3", true),
+            ("  if (n === 2) return 3;\n", "  expect(f(2)).toBe(3);", true),
+            ("  if (n == 2) {\n    return 3;\n  }\n", "assertEquals(3, f(2));", true),
+            ("    case 2:\n        return 3\n", "if got := f(2); got != 3 {", true),
+            ("  return n === 2 ? 3 : n;\n", "expect(f(2)).toBe(3)", true),
+            ("    when 2 then 3\n", "expect(f(2)).to eq(3)", true),
+            ("    if s == 'a':\n        return 'b'\n", "assert f('a') == 'b'", true),
+            ("    if n == 0:\n        return 1\n", "assert factorial(0) == 1", false),
+            ("    if n == 2:\n        return 4\n", "assert f(2) == 3", false),
+            ("    if len(a) == 2:\n        return a[3]\n", "assert f(2) == 3", false),
+            ("    if n == 2:\n        return n + 3\n", "assert f(2) == 3", false),
+            ("    if n == 2:\n        return 3 * n\n", "assert f(2) == 3", false),
+        ] {
+            assert_eq!(is_found(product, test), expect, "{product}{test}");
         }
     }
 

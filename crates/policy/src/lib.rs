@@ -17,6 +17,7 @@ mod destructive;
 mod file_kind;
 mod gate_files;
 mod harmless;
+mod hidden_lines;
 mod hidden_text;
 mod lines;
 mod meaning;
@@ -580,8 +581,8 @@ fn judge_kind(
         if let Some(what) = hidden_text::hides_in_name(&name) {
             found.line(rules::HIDDEN_TEXT, &change.path, None, format!("its name has {what}"));
         }
-        if let Some(other) = subject.differs_in_case(&change.path) {
-            let detail = format!("its name differs from {other} only in case");
+        if let Some(other) = subject.collides(&change.path) {
+            let detail = format!("some systems take its name for that of {other}");
             found.line(rules::HIDDEN_TEXT, &change.path, None, detail);
         }
     }

@@ -51,6 +51,11 @@ impl Alignment {
         Self { origin, before_lines: old.len() }
     }
 
+    /// The line of the file before that line `index` (0-based) of the resulting file is.
+    pub(super) fn origin(&self, index: usize) -> Option<usize> {
+        self.origin.get(index).copied().flatten().map(|line| line as usize)
+    }
+
     /// Whether line `index` (0-based) of the resulting file is not a line of the file before.
     pub(super) fn is_added(&self, index: usize) -> bool {
         self.origin.get(index).is_none_or(Option::is_none)

@@ -4,6 +4,8 @@
 use super::file_kind::{FileKind, file_kind};
 use super::gate_files::GateFiles;
 use super::syntax::SourceFile;
+use unicode_normalization::UnicodeNormalization as _;
+
 use greenloop_model::{Failure, FileChange, RepoPath};
 use greenloop_patch::Tree;
 
@@ -136,13 +138,14 @@ impl<'a> Subject<'a> {
             })
     }
 
-    /// A file that a file system which ignores case takes for the one at `path`.
-    pub(super) fn differs_in_case(&self, path: &RepoPath) -> Option<RepoPath> {
-        let folded = path.to_string_lossy().to_lowercase();
-        self.files
-            .iter()
-            .find(|file| *file != path && file.to_string_lossy().to_lowercase() == folded)
-            .cloned()
+    /// A file that some file system takes for the one at `path`: one that ignores case, or how
+    /// letters with accents are composed.
+    pub(super) fn collides(&self, path: &RepoPath) -> Option<RepoPath> {
+        let folded = |path: &RepoPath| -> String {
+            path.to_string_lossy().nfc().flat_map(char::to_lowercase).collect()
+        };
+        let wanted = folded(path);
+        self.files.iter().find(|file| *file != path && folded(file) == wanted).cloned()
     }
 
     /// The lines of the tree's tests.

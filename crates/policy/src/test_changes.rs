@@ -4,16 +4,22 @@
 //! New tests, and new assertions in old ones, are left alone; so are tests that move, are renamed
 //! to another name that runs, or are split, as long as every line of theirs stays.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 
 use regex::Regex;
 
 use super::file_kind::FileKind;
+use super::hidden_lines;
 use super::lines::{Alignment, Hunk, split};
 use super::syntax::SourceFile;
 use super::test_headers::{self, begins_test, has_body, is_renamed};
 use greenloop_model::{FileChange, RepoPath};
+
+/// How many tests of one stretch of lines may have other names.
+const MAX_RENAMED: usize = 200;
+/// How many assertions that a parametrized test makes are written out.
+const MAX_SUBSTITUTED: usize = 10_000;
 
 /// A change that can make a test pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +60,8 @@ static DEFINITION: LazyLock<Option<Regex>> = LazyLock::new(|| {
 
 /// A mark that belongs to the definition below it.
 static MARK: LazyLock<Option<Regex>> =
-    LazyLock::new(|| regex(r"^\s*(@[A-Za-z_]|#!?\[|\[[A-Z]\w*(\(|\]))"));
+    // Not `[Type]::Method`, an expression of PowerShell.
+    LazyLock::new(|| regex(r"^\s*(@[A-Za-z_]|#!?\[|\[[A-Z]\w*(\(|\]([^:]|$)))"));
 
 /// Marks that only make a function a test, or give it data.
 static TEST_MARK: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -107,7 +114,7 @@ fn demands(line: &str) -> usize {
     let same_sides = plain.split_once("==").is_some_and(|(left, right)| {
         left.trim().rsplit(' ').next().unwrap_or_default() == right.trim().trim_end_matches(';')
     });
-    if hits(&ASSERTION, line) {
+    if hits(&ASSERTION, &without_strings(line)) {
         return if same_sides {
             0
         } else if hits(&WEAK, line) {
@@ -128,11 +135,41 @@ static REACHES_ALL: LazyLock<Option<Regex>> = LazyLock::new(|| {
           | sys\.modules|__builtins__|builtins\.|globals\(\)|sys\.settrace|sys\.excepthook|atexit|threading\.excepthook
           | jest\.(mock|setTimeout|retryTimes|unmock)|vi\.(mock|setConfig)|retries\s*\(|describe\.skip|test\.skip|xdescribe
           | process\.on\s*\(|uncaughtException|unhandledRejection|recover\s*\(\s*\)|set_hook|catch_unwind
-          | expect\.extend|chai\.use|Object\.prototype|Function\.prototype|assert\.\w+\s*=[^=]|expect\s*=[^=]
+          | expect\.extend|chai\.use|Object\.prototype|Function\.prototype|assert\.\w+\s*=[^=]
           | autouse\s*=\s*True|unittest\.TestCase\.\w+\s*=|runner\.\w+\s*=
-        )",
+        )|(^|[;{(,.])\s*(let\s+|const\s+|var\s+)?expect\s*=[^=]",
     )
 });
+
+/// What puts something else in the place of an assertion, or of what reports its failure.
+static REPLACES_ASSERTION: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    regex(
+        r#"[\w)\]]\.(assert\w*|expect|failureException|should)\s*=[^=>]|^\s*failureException\s*=|\b(setattr|object|patch\w*|defineProperty|spyOn|stub\w*|alias_method|define_method|undef_method|remove_method)\b[^#]*["':](assert\w*|expect|fail|failureException|addFailure|addError|should|toBe|toEqual)\b"#,
+    )
+});
+
+/// A definition of an assertion, wherever it stands.
+static DEFINES_ASSERTION: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    regex(
+        r"^\s*(?:(?:public|private|protected|internal|static|final|override|open|async|export|default|func|fun|fn|def|function|const|let|var|local|sub|void|inline|auto)\s+)+(?:self\.)?((?:assert|refute|expect|should|check|verify)(?:_\w+|[A-Z]\w*)?|fail)\s*(?:\(|=[^=])",
+    )
+});
+
+/// A definition that takes the place of an earlier one of its name: its indentation and name.
+static REDEFINES: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    regex(
+        r"^(\s*)(?:export\s+)?(?:async\s+)?(?:def|class|function)\s+(?:self\.)?(\w+)|^()([\w:.-]+|\[)\s*\(\)\s*\{",
+    )
+});
+
+/// A definition of one name in several parts.
+static PARTIAL: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    regex(r"^\s*@(\w+\.(setter|getter|deleter|register)\b|(typing\.)?overload\b)")
+});
+
+/// `name = value`, with the indentation.
+static ASSIGNS: LazyLock<Option<Regex>> =
+    LazyLock::new(|| regex(r"^(\s*)(\w+)\s*(?::[^=]*)?=[^=>]"));
 
 /// Statements that put something else in the place of what a name meant before, or take it away:
 /// members of classes and modules, macros.
@@ -141,18 +178,6 @@ static REPLACES: LazyLock<Option<Regex>> = LazyLock::new(|| {
         r"^(del\s+\w|[A-Za-z_]\w*\.\w+(\.\w+)*\s*=[^=]|setattr\s*\(|delattr\s*\()|^\s*(#\s*undef\b|#\s*define\s+(NDEBUG|assert\w*|EXPECT\w*|ASSERT\w*|CHECK\w*|REQUIRE\w*|TEST\w*)\b|macro_rules!\s*(assert|debug_assert|panic)\w*)|^\s*t\s*=\s*(&testing\.|new\(testing\.)|\bXCTExpectFailure\b|\bskip_all\b|\blocal\s+\$(?i:todo)\b",
     )
 });
-
-/// What puts the lines after it out of the run, with what ends it.
-const REGIONS: &[(&str, Option<&str>)] = &[
-    ("\"\"\"", Some("\"\"\"")),
-    ("'''", Some("'''")),
-    ("/*", Some("*/")),
-    ("=begin", Some("=end")),
-    ("=pod", Some("=cut")),
-    ("#if", Some("#endif")),
-    ("__END__", None),
-    ("__DATA__", None),
-];
 
 /// Functions that frameworks run around every test.
 static AROUND: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -178,16 +203,89 @@ static ASSERTION: LazyLock<Option<Regex>> = LazyLock::new(|| {
     )
 });
 
-/// The words of a line that can keep a test from failing.
-fn evasions(line: &str) -> BTreeSet<String> {
+/// What fails by itself, and catches of errors that no failed assertion is.
+static SAFE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    regex(
+        r"\b(throw\s+new|raise)\s+AssertionError\b|\bcatch\s*\(\s*(final\s+)?[A-Z]\w*Exception\s+\w+\s*\)",
+    )
+});
+/// Errors that a failed assertion is, by their names.
+static ASSERTION_ERROR: LazyLock<Option<Regex>> =
+    LazyLock::new(|| regex(r"(?i)catch\b.*(assert|xunit|fail|expect|test|mock|verif|runtime)"));
+
+/// A line of such a file without strings, and without what keeps no test from failing.
+fn plain(line: &str, typed: bool) -> String {
     let plain = without_strings(line);
+    match SAFE.as_ref() {
+        Some(safe) if typed && !hits(&ASSERTION_ERROR, &plain) => {
+            safe.replace_all(&plain, "").into_owned()
+        }
+        _ => plain,
+    }
+}
+
+/// The words of a line that can keep a test from failing.
+fn evasions(plain: &str) -> Vec<String> {
     [&EVASION, &SWALLOWS]
         .into_iter()
         .filter_map(|words| words.as_ref())
-        .flat_map(|words| words.find_iter(&plain))
+        .flat_map(|words| words.find_iter(plain))
         .map(|word| word.as_str().to_owned())
         .collect()
 }
+
+/// Words of removed lines that may stand in others, beside a change of product code: a return of
+/// another value, a catch of another error, a mark with another text.
+struct Budget<'a> {
+    words: HashMap<String, usize>,
+    lines: Vec<&'a str>,
+}
+
+impl<'a> Budget<'a> {
+    fn of(removed: &'a [String], typed: bool) -> Self {
+        let mut words = HashMap::new();
+        for word in removed.iter().flat_map(|line| evasions(&plain(line, typed))) {
+            *words.entry(word).or_default() += 1;
+        }
+        Self { words, lines: removed.iter().map(|line| line.trim()).take(MAX_RENAMED).collect() }
+    }
+
+    /// Whether the line took the place of one that could keep the test from failing as well.
+    fn covers(&mut self, line: &str, typed: bool) -> bool {
+        let plain = plain(line, typed);
+        // What catches everything, or ends without a value, is no other form of what was there.
+        let bare = plain.trim().trim_end_matches(';');
+        let broad = hits(&BROAD, &plain)
+            || hits(&ASSERTION_ERROR, &plain)
+            || ["return", "pass", "break", "continue"].contains(&bare);
+        let words = evasions(&plain);
+        let there = |word: &String| self.words.get(word).is_some_and(|count| *count > 0);
+        if broad || words.is_empty() || !words.iter().all(there) {
+            return false;
+        }
+        for word in words {
+            if let Some(count) = self.words.get_mut(&word) {
+                *count = count.saturating_sub(1);
+            }
+        }
+        true
+    }
+
+    /// Whether a mark differs from one that is gone in its texts only, and has as many.
+    fn has_mark(&self, line: &str) -> bool {
+        let quotes = |line: &str| line.matches("\"\"").count() + line.matches("''").count();
+        let plain = without_strings(line);
+        plain != line
+            && quotes(line) == 0
+            && self.lines.iter().any(|old| without_strings(old) == plain.trim())
+    }
+}
+
+static BROAD: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    regex(
+        r"\bcatch\s*(\{|\(\s*(final\s+)?(\w+\s*\|\s*)*(\.\.\.|\w+\s*\)|(Throwable|Error|Exception)\b))|\bexcept\s*:|\brescue\s*($|=>|Exception|StandardError)|\bif\s*\(?\s*(0|1|true|false|True|False)\b",
+    )
+});
 
 /// Everything the patch does to tests that are there.
 ///
@@ -198,7 +296,8 @@ pub(super) fn find(candidates: &[Candidate<'_>], product: bool) -> Vec<TestChang
     // What comes in anywhere may be what went away elsewhere.
     let mut added: HashMap<String, usize> = HashMap::new();
     for file in &files {
-        for index in file.added() {
+        // What does not run is not there.
+        for index in file.added().filter(|index| !file.layout.hidden[*index]) {
             *added.entry(normal(&file.after[index])).or_default() += 1;
         }
     }
@@ -224,6 +323,96 @@ struct TestFile {
     tests_after: Vec<bool>,
     hunks: Vec<Hunk>,
     is_new: Vec<bool>,
+    layout: Layout,
+    /// Whether only errors of a kind are caught that is named.
+    typed: bool,
+}
+
+/// What is read of a whole file once.
+#[derive(Default)]
+struct Layout {
+    /// The line of the definition that each line stands in.
+    enclosing: Vec<Option<usize>>,
+    /// Whether some definition around each line is new.
+    within_new: Vec<bool>,
+    /// The next line that is neither a mark nor without a word.
+    below: Vec<Option<usize>>,
+    /// Lines that stand in a string, in a comment, or in a part that is left out, before and after.
+    hidden_before: Vec<bool>,
+    hidden: Vec<bool>,
+    /// The kept lines that ran before and are hidden now.
+    newly_hidden: Vec<bool>,
+    /// Words of kept lines that bring nothing in.
+    used: HashSet<String>,
+    /// Names that the file defined before.
+    defined: HashSet<String>,
+    /// Definitions of kept lines, by indentation, name, and what they stand in.
+    kept: HashSet<(String, String, Option<String>)>,
+    /// The lines that changed, as they were before.
+    changed: HashSet<String>,
+}
+
+impl Layout {
+    fn new(
+        path: &RepoPath,
+        (before, after): (&[String], &[String]),
+        lines: &Alignment,
+        hunks: &[Hunk],
+    ) -> Self {
+        let extension = SourceFile::new(path, b"").extension;
+        let hidden_before = hidden_lines::find(before, &extension);
+        let hidden = hidden_lines::find(after, &extension);
+        let newly_hidden = (0..after.len())
+            .map(|at| hidden[at] && lines.origin(at).is_some_and(|was| !hidden_before[was]))
+            .collect();
+        let mut layout = Self { hidden_before, hidden, newly_hidden, ..Self::default() };
+        // The lines that may enclose the next one, each indented further than the one before it.
+        let mut open: Vec<(usize, usize, Option<usize>)> = Vec::new();
+        for (at, line) in after.iter().enumerate() {
+            let level = indent(line);
+            let says = !says_nothing(&normal(line));
+            let above = open.iter().rposition(|(_, other, _)| *other < level);
+            let around = above.and_then(|above| open[above].2);
+            layout.enclosing.push(around);
+            let within = around.is_some_and(|at| lines.is_added(at) || layout.within_new[at]);
+            layout.within_new.push(within);
+            if says {
+                open.truncate(above.map_or(0, |above| above + 1));
+                let header = begins_test(after, at) || hits(&DEFINITION, line);
+                open.push((at, level, if header { Some(at) } else { around }));
+            }
+        }
+        layout.below = vec![None; after.len()];
+        let mut next = None;
+        for at in (0..after.len()).rev() {
+            layout.below[at] = next;
+            if !hits(&MARK, &after[at]) && !says_nothing(&normal(&after[at])) {
+                next = Some(at);
+            }
+        }
+        let word = |c: char| !c.is_alphanumeric() && c != '_';
+        for (at, line) in after.iter().enumerate().filter(|(at, _)| !lines.is_added(*at)) {
+            if !hits(&IMPORT, line) {
+                layout.used.extend(line.split(word).filter(|it| !it.is_empty()).map(str::to_owned));
+            }
+            if let Some((level, name)) = definition(line) {
+                let around = layout.enclosing[at].map(|at| after[at].trim().to_owned());
+                layout.kept.insert((level, name, around));
+            }
+        }
+        let assertion =
+            |line: &String| Some(DEFINES_ASSERTION.as_ref()?.captures(line)?[1].to_owned());
+        layout.defined = before
+            .iter()
+            .flat_map(|line| [defined_name(line), assertion(line)])
+            .flatten()
+            .collect();
+        layout.changed = hunks
+            .iter()
+            .flat_map(|hunk| before[hunk.before.clone()].iter().map(|line| normal(line)))
+            .collect();
+        layout
+    }
 }
 
 impl TestFile {
@@ -253,6 +442,8 @@ impl TestFile {
             return None;
         }
         let is_new = (0..after.len()).map(|index| candidate.lines.is_added(index)).collect();
+        let hunks = candidate.lines.hunks();
+        let layout = Layout::new(&change.path, (&before, &after), candidate.lines, &hunks);
         Some(Self {
             path: change.path.clone(),
             existed: change.before.is_some(),
@@ -260,17 +451,11 @@ impl TestFile {
             after,
             tests_before,
             tests_after,
-            hunks: candidate.lines.hunks(),
+            hunks,
             is_new,
+            layout,
+            typed: SourceFile::new(&change.path, b"").has_extension(&["java", "kt", "cs", "scala"]),
         })
-    }
-
-    fn tests_of<'f>(
-        &'f self,
-        lines: &'f [String],
-        marked: &'f [bool],
-    ) -> impl Iterator<Item = &'f String> {
-        lines.iter().zip(marked).filter(|(_, test)| **test).map(|(line, _)| line)
     }
 
     /// Lines of tests that are new.
@@ -289,11 +474,13 @@ impl TestFile {
         added: &mut HashMap<String, usize>,
         found: &mut Vec<TestChange>,
     ) {
-        let strength = |lines: &mut dyn Iterator<Item = &String>| -> usize {
-            lines.map(|line| demands(line)).sum()
+        let mut imports: Option<(HashSet<String>, HashSet<String>)> = None;
+        let strength = |lines: &[String], tests: &[bool], hidden: &[bool]| -> usize {
+            let runs = lines.iter().zip(tests.iter().zip(hidden));
+            runs.filter(|(_, (test, hidden))| **test && !**hidden).map(|(it, _)| demands(it)).sum()
         };
-        let was = strength(&mut self.tests_of(&self.before, &self.tests_before));
-        let is = strength(&mut self.tests_of(&self.after, &self.tests_after));
+        let was = strength(&self.before, &self.tests_before, &self.layout.hidden_before);
+        let is = strength(&self.after, &self.tests_after, &self.layout.hidden);
         if product && is >= was && !self.after.is_empty() {
             return;
         }
@@ -313,6 +500,7 @@ impl TestFile {
                 .clone()
                 .filter(|index| begins_test(&self.after, *index))
                 .map(|index| &self.after[index])
+                .take(MAX_RENAMED)
                 .collect();
             for index in indices {
                 let line = &self.before[index];
@@ -324,7 +512,9 @@ impl TestFile {
                     *count -= 1;
                     continue;
                 }
-                if hits(&IMPORT, line) && self.still_imports(line) {
+                if hits(&IMPORT, line)
+                    && self.still_imports(line, imports.get_or_insert_with(|| self.imports()))
+                {
                     continue;
                 }
                 if begins_test(&self.before, index)
@@ -347,36 +537,35 @@ impl TestFile {
         }
     }
 
+    /// The names that the file imports, and those that it uses.
+    fn imports(&self) -> (HashSet<String>, HashSet<String>) {
+        let (mut imported, mut used) = (HashSet::new(), HashSet::new());
+        for line in &self.after {
+            let import = hits(&IMPORT, line);
+            let listed = line.trim_start().starts_with(char::is_alphabetic)
+                && line.trim_end().ends_with(',');
+            if import || listed {
+                imported.extend(names(line).map(str::to_owned));
+            }
+            if !import {
+                used.extend(names(line).map(str::to_owned));
+            }
+        }
+        (imported, used)
+    }
+
     /// Whether every name that an import brought in is imported by another line, or used no more.
-    fn still_imports(&self, line: &str) -> bool {
-        let words = |text: &str| -> BTreeSet<String> {
-            text.split(|c: char| !c.is_alphanumeric() && c != '_')
-                .filter(|word| word.len() > 1)
-                .map(str::to_owned)
-                .collect()
-        };
-        let imported: BTreeSet<String> = self
-            .after
-            .iter()
-            .filter(|line| {
-                hits(&IMPORT, line)
-                    || line.trim_start().starts_with(|c: char| c.is_alphabetic())
-                        && line.trim_end().ends_with(',')
-            })
-            .flat_map(|line| words(line))
-            .collect();
-        let used: BTreeSet<String> = self
-            .after
-            .iter()
-            .filter(|line| !hits(&IMPORT, line))
-            .flat_map(|line| words(line))
-            .collect();
-        words(line).iter().all(|word| {
+    fn still_imports(
+        &self,
+        line: &str,
+        (imported, used): &(HashSet<String>, HashSet<String>),
+    ) -> bool {
+        names(line).all(|word| {
             [
                 "import", "from", "use", "using", "include", "require", "const", "let", "var",
                 "as", "super", "crate", "self",
             ]
-            .contains(&word.as_str())
+            .contains(&word)
                 || imported.contains(word)
                 || !used.contains(word)
         })
@@ -395,17 +584,33 @@ impl TestFile {
     fn judge_added(&self, product: bool, found: &mut Vec<TestChange>) {
         let headers = self.headers_before();
         let was = |line: &str| test_headers::name(line).and_then(|name| headers.get(name).copied());
-        for index in self.added() {
-            let line = &self.after[index];
-            let plain = normal(line);
-            if self.hides_old_lines(index) {
+        for index in 0..self.after.len() {
+            // The first one of several.
+            let hidden = |at: usize| self.layout.newly_hidden[at] && self.tests_after[at];
+            if hidden(index)
+                && !says_nothing(&normal(&self.after[index]))
+                && (index == 0
+                    || !hidden(index - 1)
+                    || says_nothing(&normal(&self.after[index - 1])))
+            {
                 found.push(self.report(
                     Some(index),
                     "existing lines of tests are put where they do not run",
-                    line,
+                    &self.after[index],
                 ));
-                continue;
             }
+        }
+        let mut hunks = self.hunks.iter().peekable();
+        let mut budget = Budget::of(&[], self.typed);
+        let mut first = usize::MAX;
+        for index in self.added() {
+            while hunks.next_if(|hunk| hunk.after.end <= index).is_some() {}
+            if let Some(hunk) = hunks.peek().filter(|hunk| product && hunk.after.start != first) {
+                first = hunk.after.start;
+                budget = Budget::of(&self.before[hunk.before.clone()], self.typed);
+            }
+            let line = &self.after[index];
+            let plain = normal(line);
             if hits(&DIRECTIVE, line) {
                 found.push(self.report(
                     Some(index),
@@ -418,9 +623,7 @@ impl TestFile {
                 continue;
             }
             if hits(&MARK, line) {
-                let below = (index + 1..self.after.len()).find(|i| {
-                    !hits(&MARK, &self.after[*i]) && !says_nothing(&normal(&self.after[*i]))
-                });
+                let below = self.layout.below[index];
                 // A function within a test is its own affair.
                 let of_test = |below: usize| {
                     let text = &self.after[below];
@@ -433,6 +636,7 @@ impl TestFile {
                 };
                 if below.is_some_and(|below| existed(below) && of_test(below))
                     && !hits(&TEST_MARK, line)
+                    && !budget.has_mark(line)
                     // A test is compiled for tests in any case.
                     && line.trim() != "#[cfg(test)]"
                 {
@@ -469,6 +673,10 @@ impl TestFile {
                 ));
                 continue;
             }
+            if let Some(what) = self.replaces(index) {
+                found.push(self.report(Some(index), what, line));
+                continue;
+            }
             let opens_test = begins_test(&self.after, index);
             if let Some(name) = defined_name(line)
                 && !opens_test
@@ -484,7 +692,10 @@ impl TestFile {
             if opens_test {
                 if has_body(line)
                     && let Some(old) = was(line)
-                    && !evasions(line).is_subset(&evasions(old))
+                    && {
+                        let known = evasions(&without_strings(old));
+                        !evasions(&without_strings(line)).iter().all(|word| known.contains(word))
+                    }
                 {
                     found.push(self.report(
                         Some(index),
@@ -494,7 +705,11 @@ impl TestFile {
                 }
                 continue;
             }
-            let swallows = hits(&SWALLOWS, line);
+            let code = self::plain(line, self.typed);
+            let swallows = hits(&SWALLOWS, &code);
+            if budget.covers(line, self.typed) {
+                continue;
+            }
             if product && !swallows && !self.ends_before_old_lines(index) {
                 continue;
             }
@@ -507,7 +722,7 @@ impl TestFile {
                 continue;
             }
             let in_old_test = self.enclosing(index).is_some_and(|header| !self.is_new[header]);
-            if in_old_test && (swallows || hits(&EVASION, &without_strings(line))) {
+            if in_old_test && (swallows || hits(&EVASION, &code)) {
                 found.push(self.report(
                     Some(index),
                     "a line comes into an existing test that can keep it from failing",
@@ -521,6 +736,14 @@ impl TestFile {
     fn judge_new(&self, found: &mut Vec<TestChange>) {
         for index in self.added() {
             let line = &self.after[index];
+            if hits(&REPLACES_ASSERTION, line) {
+                found.push(self.report(
+                    Some(index),
+                    "a line comes in that replaces an assertion",
+                    line,
+                ));
+                continue;
+            }
             let exits = (hits(&REACHES_ALL, line) || hits(&GO_INIT, line))
                 && (hits(&GO_INIT, line)
                     || line.contains("TestMain")
@@ -538,33 +761,40 @@ impl TestFile {
 
     /// The line of the definition that a line stands in.
     fn enclosing(&self, index: usize) -> Option<usize> {
-        let mut limit = indent(&self.after[index]);
-        for at in (0..index).rev() {
-            let line = &self.after[at];
-            if says_nothing(&normal(line)) || indent(line) >= limit {
-                continue;
-            }
-            limit = indent(line);
-            if begins_test(&self.after, at) || hits(&DEFINITION, line) {
-                return Some(at);
-            }
-            if limit == 0 {
-                return None;
-            }
-        }
-        None
+        self.layout.enclosing[index]
     }
 
     /// Whether some definition around the line is new.
     fn is_within_new_definition(&self, index: usize) -> bool {
-        let mut at = index;
-        while let Some(header) = self.enclosing(at) {
-            if self.is_new[header] {
-                return true;
-            }
-            at = header;
+        self.layout.within_new[index]
+    }
+
+    /// Whether a line puts something else in the place of a test, or of what tests assert with.
+    fn replaces(&self, index: usize) -> Option<&'static str> {
+        let line = &self.after[index];
+        if hits(&REPLACES_ASSERTION, line) {
+            return Some("a line comes in that replaces an assertion");
         }
-        false
+        let assertion = DEFINES_ASSERTION.as_ref()?.captures(line);
+        let overrides = assertion.is_some_and(|found| {
+            self.layout.used.contains(&found[1]) && !self.layout.defined.contains(&found[1])
+        });
+        if overrides {
+            return Some("an assertion that existing tests use is defined again");
+        }
+        let parts = index.checked_sub(1).is_some_and(|above| hits(&PARTIAL, &self.after[above]));
+        let around = self.layout.enclosing[index].map(|at| self.after[at].trim().to_owned());
+        let named = definition(line).or_else(|| {
+            let found = ASSIGNS.as_ref()?.captures(line)?;
+            Some((found[1].to_owned(), found[2].to_owned()))
+        });
+        // In a block that is not known, the two may be apart.
+        let again = named.is_some_and(|(level, name)| {
+            (level.is_empty() || around.is_some())
+                && self.layout.kept.contains(&(level, name, around))
+        });
+        (again && !parts && !self.layout.within_new[index])
+            .then_some("what existing lines define is defined again")
     }
 
     /// Whether a line ends its block, and lines that were there before come after it.
@@ -579,33 +809,6 @@ impl TestFile {
             indent(&self.after[next]) >= indent(&self.after[index])
                 && !says_nothing(&normal(&self.after[next]))
         })
-    }
-
-    /// Whether the line opens a string, a comment or a part that is left out, with lines in it
-    /// that were there before.
-    fn hides_old_lines(&self, index: usize) -> bool {
-        let line = self.after[index].trim();
-        let end = REGIONS.iter().find_map(|(opens, closes)| {
-            let opened = match *closes {
-                // The same mark opens and closes: which one it is decides the number above.
-                Some(closes) if closes == *opens => {
-                    let count = |line: &String| line.matches(opens).count();
-                    line.matches(opens).count() % 2 == 1
-                        && self.after[..index].iter().map(count).sum::<usize>() % 2 == 0
-                }
-                Some(closes) if *opens == "/*" => line.starts_with(opens) && !line.contains(closes),
-                Some(_) => line.starts_with(opens),
-                None => line == *opens,
-            };
-            opened.then_some(*closes)
-        });
-        let Some(end) = end else { return false };
-        let last = match end {
-            None => Some(self.after.len()),
-            Some(end) => (index + 1..self.after.len()).find(|at| self.after[*at].contains(end)),
-        };
-        let old = |at: usize| !self.is_new[at] && !says_nothing(&normal(&self.after[at]));
-        last.is_some_and(|last| (index + 1..last).any(old))
     }
 
     /// Whether a line that opens a block has lines in it that were there before.
@@ -628,42 +831,41 @@ impl TestFile {
             })
             .filter(|i| !says_nothing(&normal(&self.after[*i])));
         // Lines that were moved in with another indentation are new ones to a diff.
-        let was: BTreeSet<String> = self
-            .hunks
-            .iter()
-            .flat_map(|hunk| self.before[hunk.before.clone()].iter().map(|line| normal(line)))
-            .collect();
         old.any(|i| {
             !self.is_new[i]
-                || (was.contains(&normal(&self.after[i])) && hits(&ASSERTION, &self.after[i]))
+                || (self.layout.changed.contains(&normal(&self.after[i]))
+                    && hits(&ASSERTION, &self.after[i]))
         })
     }
 
-    /// Whether lines that stay use the name.
+    /// Whether lines that stay use the name, and nothing defined it before.
     fn was_used(&self, name: &str) -> bool {
-        let word = |line: &str| {
-            line.match_indices(name).any(|(at, _)| {
-                let edge = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && c != '_');
-                edge(line[..at].chars().next_back()) && edge(line[at + name.len()..].chars().next())
-            })
-        };
-        self.after
-            .iter()
-            .zip(&self.is_new)
-            .any(|(line, new)| !new && !hits(&IMPORT, line) && word(line))
-            && !self.before.iter().any(|line| defined_name(line).as_deref() == Some(name))
+        self.layout.used.contains(name) && !self.layout.defined.contains(name)
     }
+}
+
+/// The words of a line that can be names.
+fn names(line: &str) -> impl Iterator<Item = &str> {
+    line.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| word.len() > 1)
+}
+
+/// The indentation and the name of a definition that one of the same name would replace.
+fn definition(line: &str) -> Option<(String, String)> {
+    let found = REDEFINES.as_ref()?.captures(line)?;
+    let group = |one, other| found.get(one).or(found.get(other)).map(|it| it.as_str().to_owned());
+    Some((group(1, 3)?, group(2, 4)?))
 }
 
 /// The name that a line at the top of a file defines.
 fn defined_name(line: &str) -> Option<String> {
     static DEFINED: LazyLock<Option<Regex>> = LazyLock::new(|| {
         regex(
-            r"^(?:export\s+)?(?:(?:async\s+)?def|function|async\s+function|class|fn|func|const|let|var|pub\s+fn|static)\s+(\w+)|^(\w+)\s*=[^=>]",
+            r"^(?:export\s+)?(?:(?:async\s+)?def|function|async\s+function|class|fn|func|const|let|var|pub\s+fn|static|alias|local(?:\s+function)?)\s+(\w+)|^(\w+)\s*=[^=>]|^(\w+)\s*\(\)\s*\{|^([\w.]+)\s*<-",
         )
     });
     let captures = DEFINED.as_ref()?.captures(line)?;
-    captures.get(1).or_else(|| captures.get(2)).map(|name| name.as_str().to_owned())
+    let name = captures.iter().skip(1).flatten().next()?;
+    Some(name.as_str().to_owned())
 }
 
 fn indent(line: &str) -> usize {
@@ -793,6 +995,9 @@ fn substitutions(after: &[String], range: &std::ops::Range<usize>) -> BTreeSet<S
                 continue;
             }
             for body in &after[range.start + offset..range.end] {
+                if found.len() > MAX_SUBSTITUTED {
+                    return found;
+                }
                 if !hits(&ASSERTION, body) {
                     continue;
                 }
@@ -931,10 +1136,14 @@ mod tests {
     use super::*;
 
     fn found(path: &str, before: &str, after: &str) -> Vec<String> {
+        found_beside(path, Some(before), after, false)
+    }
+
+    fn found_beside(path: &str, before: Option<&str>, after: &str, product: bool) -> Vec<String> {
         let change = FileChange {
             path: RepoPath::new(path).expect("a path"),
             moved_from: None,
-            before: Some(greenloop_model::FileContent::regular(before)),
+            before: before.map(greenloop_model::FileContent::regular),
             after: Some(greenloop_model::FileContent::regular(after)),
         };
         let kind = super::super::file_kind::file_kind(
@@ -942,9 +1151,9 @@ mod tests {
             after.as_bytes(),
             &super::super::GateFiles::default(),
         );
-        let lines = Alignment::new(Some(before.as_bytes()), Some(after.as_bytes()));
+        let lines = Alignment::new(before.map(str::as_bytes), Some(after.as_bytes()));
         let candidates = [Candidate { change: &change, kind, lines: &lines }];
-        find(&candidates, false).into_iter().map(|change| change.detail).collect()
+        find(&candidates, product).into_iter().map(|change| change.detail).collect()
     }
 
     const PY: &str = "import pytest\nfrom calc import add\n\n\ndef test_add():\n    x = add(2, 3)\n    assert x == 5\n\n\ndef test_zero():\n    assert add(0, 1) == 1\n    assert add(1, 0) == 1\n";
@@ -1155,6 +1364,216 @@ mod tests {
         ] {
             let after = before.replacen(from, to, 1);
             assert_eq!(!found(path, before, &after).is_empty(), expect, "{path}: {from} -> {to}");
+        }
+    }
+
+    #[test]
+    fn what_tests_assert_with_is_not_replaced() {
+        let class = "import unittest\n\n\nclass T(unittest.TestCase):\n    def test_a(self):\n        self.assertEqual(f(), 3)\n";
+        let function = "def test_a():\n    assert f() == 3\n";
+        let script = "check() {\n  [ \"$1\" = \"$2\" ] || exit 1\n}\ncheck \"$(f)\" 3\n";
+        let r = "test_that(\"a\", {\n  expect_equal(f(), 3)\n})\n";
+        let js = "it('a', () => {\n  expect(f()).toBe(3);\n});\n";
+        for (path, before, from, to, expect) in [
+            (
+                "test_a.py",
+                class,
+                "    def test_a",
+                "    def assertEqual(self, *a):\n        pass\n\n    def test_a",
+                true,
+            ),
+            (
+                "test_a.py",
+                class,
+                "    def test_a",
+                "    failureException = OSError\n\n    def test_a",
+                true,
+            ),
+            (
+                "test_a.py",
+                class,
+                "        self",
+                "        self.assertEqual = print\n        self",
+                true,
+            ),
+            (
+                "test_a.py",
+                class,
+                "f(), 3)\n",
+                "f(), 3)\n\n\ndef test_b(monkeypatch):\n    monkeypatch.setattr(unittest.TestCase, 'assertEqual', print)\n",
+                true,
+            ),
+            (
+                "test_a.py",
+                class,
+                "    def test_a",
+                "    def assertSmall(self, x):\n        self.assertLess(x, 9)\n\n    def test_a",
+                false,
+            ),
+            // The later one counts.
+            (
+                "test_a.py",
+                class,
+                "f(), 3)\n",
+                "f(), 3)\n\n\nclass T(unittest.TestCase):\n    pass\n",
+                true,
+            ),
+            (
+                "test_a.py",
+                class,
+                "f(), 3)\n",
+                "f(), 3)\n\n    def test_a(self):\n        pass\n",
+                true,
+            ),
+            ("test_a.py", class, "f(), 3)\n", "f(), 3)\n\n    test_a = None\n", true),
+            ("test_a.py", class, "f(), 3)\n", "f(), 3)\n\n\nT = None\n", true),
+            (
+                "test_a.py",
+                class,
+                "f(), 3)\n",
+                "f(), 3)\n\n\nclass U(unittest.TestCase):\n    def test_a(self):\n        self.assertEqual(g(), 3)\n",
+                false,
+            ),
+            ("test_a.py", function, "== 3\n", "== 3\n\n\ndef test_a():\n    pass\n", true),
+            ("test_a.py", function, "def", "def test_a():\n    pass\n\n\ndef", true),
+            ("test_a.py", function, "def test_a", "def test_b", false),
+            (
+                "spec_a.rb",
+                "should 'a' do\n  def each; end\n  x.should.equal 3\nend\n",
+                "should 'a'",
+                "should 'b' do\n  def each; end\n  y.should.equal 3\nend\nshould 'a'",
+                false,
+            ),
+            ("tests/a.sh", script, "check \"$(f", "check() { :; }\ncheck \"$(f", true),
+            ("tests/a.sh", "check \"$(f)\" 3\n", "check", "check(){ :; }\ncheck", true),
+            ("tests/a.sh", script, "check \"$(f", "other() { :; }\ncheck \"$(f", false),
+            ("tests/testthat/test-a.R", r, "  expect", "  skip(\"slow\")\n  expect", true),
+            (
+                "tests/testthat/test-a.R",
+                r,
+                "test_that",
+                "expect_equal <- function(...) TRUE\ntest_that",
+                true,
+            ),
+            ("tests/testthat/test-a.R", r, "3)\n", "3)\n  expect_equal(f(1), 4)\n", false),
+            ("a.test.js", js, "it(", "const text = `\nit(", true),
+            (
+                "a.test.js",
+                js,
+                "  expect(f()).toBe(3);\n",
+                "  const text = `\n  expect(f()).toBe(3);\n  `;\n",
+                true,
+            ),
+            (
+                "a.test.js",
+                js,
+                "  expect(f()).toBe(3);\n",
+                "  log(\"expect(f()).toBe(3);\");\n",
+                true,
+            ),
+            (
+                "a.test.js",
+                js,
+                "  expect",
+                "  const expect = () => ({ toBe() {} });\n  expect",
+                true,
+            ),
+            ("a.test.js", js, "  expect", "  const text = `\n  a\n  `;\n  expect", false),
+        ] {
+            let after = before.replacen(from, to, 1);
+            assert_ne!(after, before, "{from}");
+            let details = found(path, before, &after);
+            assert_eq!(!details.is_empty(), expect, "{path}: {from} -> {to}: {details:?}");
+        }
+    }
+
+    #[test]
+    fn lines_beside_a_change_of_the_product_take_the_place_of_their_like() {
+        let java = "class ATest {\n  @Test\n  public void testA() {\n    try {\n      f();\n      fail();\n    } catch (AException e) {\n      assertEquals(3, g());\n    }\n  }\n}\n";
+        let rust = "#[test]\n#[should_panic = \"old\"]\nfn a() {\n    assert_eq!(f(), 3);\n}\n";
+        let python = "def test_a():\n    def server(request):\n        return Response(200)\n    x = f(server)\n    assert x == 3\n";
+        let plain =
+            "class ATest {\n  @Test\n  public void testA() {\n    assertEquals(3, f());\n  }\n}\n";
+        for (path, before, from, to, expect) in [
+            ("ATest.java", java, "AException", "BException", false),
+            ("ATest.java", java, "AException e", "Throwable e", true),
+            ("ATest.java", java, "AException e", "Exception e", true),
+            ("ATest.java", java, "AException e", "AssertFailedException e", true),
+            (
+                "ATest.java",
+                plain,
+                "    assert",
+                "    if (g()) {\n      throw new AssertionError(\"no\");\n    }\n    assert",
+                false,
+            ),
+            ("ATest.java", plain, "    assert", "    String expect = g();\n    assert", false),
+            ("ATest.java", plain, "    assert", "    return;\n    assert", true),
+            ("tests/a.rs", rust, "\"old\"", "\"new\"", false),
+            ("tests/a.rs", rust, "\"old\"", "\"\"", true),
+            ("tests/a.rs", rust, " = \"old\"", "", true),
+            (
+                "tests/a.rs",
+                rust,
+                "#[should_panic = \"old\"]\n",
+                "#[should_panic = \"old\"]\n#[ignore = \"new\"]\n",
+                true,
+            ),
+            (
+                "test_a.py",
+                python,
+                "return Response(200)",
+                "return Response(\n            201\n        )",
+                false,
+            ),
+            ("test_a.py", python, "    x = f(server)\n", "    return f(server)\n", true),
+            (
+                "a.test.js",
+                "let f;\nit('a', () => {\n  expect(f()).toBe(3);\n});\n",
+                "  expect(f",
+                "  expect = () => g;\n  expect(f",
+                true,
+            ),
+        ] {
+            let after = before.replacen(from, to, 1);
+            assert_ne!(after, before, "{from}");
+            let details = found_beside(path, Some(before), &after, true);
+            assert_eq!(!details.is_empty(), expect, "{path}: {from} -> {to}: {details:?}");
+        }
+        let script = "[Console]::WriteLine(1)\n";
+        let found = found_beside("tests/a.ps1", Some("x\n"), &format!("{script}x\n"), true);
+        assert!(found.is_empty(), "{found:?}");
+    }
+
+    #[test]
+    fn assertions_that_no_longer_run_demand_nothing() {
+        let before = "it('a', () => {\n  expect(f()).toBe(3);\n});\n";
+        let after = "it('a', () => {\n  const text = `\n  expect(f()).toBe(3);\n  `;\n});\n";
+        let details = found_beside("a.test.js", Some(before), after, true);
+        assert!(!details.is_empty());
+        let new = "import unittest\nunittest.TestCase.assertEqual = print\n";
+        assert!(!found_beside("test_new.py", None, new, true).is_empty());
+    }
+
+    #[test]
+    fn large_files_are_judged_in_linear_time() {
+        let lines = |line: &dyn Fn(usize) -> String| -> String { (0..5_000).map(line).collect() };
+        for (path, text) in [
+            ("test_a.py", lines(&|at| format!("def f{at}(): pass\n"))),
+            ("test_a.py", lines(&|at| format!("    x{at} = f()\n"))),
+            ("test_a.py", lines(&|_| "@a\n".to_owned())),
+            ("test_a.py", lines(&|at| format!("import a{at}\n"))),
+            ("test_a.py", lines(&|_| "\"\"\"\n".to_owned())),
+            ("a.test.js", lines(&|at| format!("it('{at}', () => {{\n"))),
+            ("ATest.java", lines(&|_| "[A] f(\n".to_owned())),
+            ("a.test.js", "\\\"'/ ".repeat(50_000)),
+            ("a.test.js", " ".repeat(200_000) + "x\n"),
+        ] {
+            for (before, after) in [("x\n", text.as_str()), (text.as_str(), "x\n")] {
+                let _findings = found(path, before, after);
+            }
+            let other =
+                text.replace('f', "g").replace("it(", "test(").replace("import a", "import b");
+            let _findings = found(path, &text, &other);
         }
     }
 

@@ -15,7 +15,7 @@ static HEADER: LazyLock<Option<Regex>> = LazyLock::new(|| {
           | func\s+test\w*\s*\( | (public\s+)?function\s+test\w*
           | (TEST|TEST_F|TEST_P|TYPED_TEST|TEST_CASE|SECTION|SCENARIO|SUBCASE|BOOST_AUTO_TEST_CASE)\s*\(
           | [tb]\.Run\( | \w+\.test\(\s*["'`] | @test\s+["']
-          | test\s+"[^"]*"\s+do | def\s+test_\w+
+          | test\s+"[^"]*"\s+do | def\s+test_\w+ | test_that\s*\(\s*["'] | subtest\s+["'] | @testset\s+"
         )"#,
     )
     .ok()
@@ -43,6 +43,9 @@ static MARK: LazyLock<Option<Regex>> = LazyLock::new(|| {
 static ANY_MARK: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"^\s*(@[A-Za-z_]|#\[|\[[A-Z]\w*(\(|\]))").ok());
 
+/// How many marks a definition may have.
+const MAX_MARKS: usize = 50;
+
 fn hits(regex: &LazyLock<Option<Regex>>, text: &str) -> bool {
     regex.as_ref().is_some_and(|regex| regex.is_match(text))
 }
@@ -58,6 +61,7 @@ fn is_marked(lines: &[String], index: usize) -> bool {
         && lines[..index]
             .iter()
             .rev()
+            .take(MAX_MARKS)
             .take_while(|line| hits(&ANY_MARK, line))
             .any(|line| hits(&MARK, line))
 }

@@ -91,6 +91,7 @@ const PATTERNS: &[Pattern] = &[
     comes(Skip, Ext(&["ex", "exs"]), r"@(module)?tag\s+:?skip\b", "a skipped test"),
     comes(Skip, Ext(&["swift"]), r"\b(XCTSkip\w*|\.disabled)\s*\(", "a skipped test"),
     comes(Skip, Ext(&["bats"]), r"^\s*skip\b", "a skipped test"),
+    comes(Skip, Ext(&["r"]), r"^\s*(testthat::)?skip(_\w+)?\s*\(", "a skipped test"),
     comes(Skip, Ext(&["dart"]), r"\bskip\s*:\s*(true|['\x22])", "a skipped test"),
     // Assertions that always hold.
     comes(Skip, Any, r"\bassert!\s*\(\s*true\s*[,)]|\bassert\s+(True|1)\s*(,|#|$)|\bassert(True|That)?\s*\(\s*(true|True|1)\s*[,)]|\bexpect\s*\(\s*true\s*\)\s*\.\s*(toBe\s*\(\s*true|toBeTruthy|to\.be\.true|toEqual\s*\(\s*true)|\bassert_eq!\s*\(\s*(true|1)\s*,\s*(true|1)\s*\)", "an assertion that always holds"),
@@ -204,6 +205,10 @@ impl Weakenings {
                     continue;
                 }
                 for index in more {
+                    // A module is strict without it.
+                    if texts[*index].contains("use strict") && is_module(&after) {
+                        continue;
+                    }
                     let line =
                         if pattern.must_stay { hunk.after.start } else { hunk.after.start + index };
                     found.push(Weakened {
@@ -220,6 +225,14 @@ impl Weakenings {
         found.dedup_by(|a, b| (a.line, a.what) == (b.line, b.what));
         found
     }
+}
+
+/// Whether the lines are an ECMAScript module: one that imports or exports.
+fn is_module(lines: &[&[u8]]) -> bool {
+    let begins = |line: &[u8], word: &[u8]| {
+        line.strip_prefix(word).and_then(<[u8]>::first).is_some_and(|c| b" {*\"'".contains(c))
+    };
+    lines.iter().any(|line| begins(line, b"import") || begins(line, b"export"))
 }
 
 fn texts(lines: &[&[u8]]) -> Vec<String> {
@@ -289,6 +302,8 @@ mod tests {
             ("ATest.java", "", "  @Disabled\n", (Skip, 1)),
             ("ATest.java", "", "  @Ignore(\"x\")\n", (Skip, 1)),
             ("a_test.cc", "TEST(A, b) {\n", "TEST(A, DISABLED_b) {\n", (Skip, 1)),
+            ("test-a.R", "", "  skip(\"slow\")\n", (Skip, 1)),
+            ("test-a.R", "", "testthat::skip_on_ci()\n", (Skip, 1)),
             ("x.yml", "  - run: mvn test\n", "  - run: mvn test -DskipTests\n", (Skip, 1)),
             ("x.sh", "cargo test\n", "cargo test || true\n", (Gate, 1)),
             ("x.sh", "cargo test\n", "cargo test; true\n", (Gate, 1)),
@@ -322,6 +337,7 @@ mod tests {
             ("a.go", "", "x() //nolint:errcheck\n", (Lint, 1)),
             ("A.java", "", "@SuppressWarnings(\"all\")\n", (Lint, 1)),
             ("tsconfig.json", "\"strict\": true\n", "\"strict\": false\n", (Lint, 1)),
+            ("a.js", "'use strict';\nx()\nimport('a')\n", "x()\nimport('a')\n", (Lint, 1)),
             (".eslintrc.json", "", "  \"no-undef\": \"off\",\n", (Lint, 1)),
             ("pyproject.toml", "", "ignore = [\"E501\"]\n", (Lint, 1)),
         ] {
@@ -348,6 +364,7 @@ mod tests {
             ("a.rs", "#[allow(x, reason = \"r\")]\n", "#[allow(x, y, reason = \"r\")]\n"),
             ("Makefile", "", "t:\n\t@echo x\n\tcargo test\n"),
             ("ci.yml", "", "continue-on-error: false\n"),
+            ("a.js", "'use strict';\nexport default a;\n", "export default a;\n"),
         ] {
             assert_eq!(found(path, before, after), vec![], "{path}: {after:?}");
         }

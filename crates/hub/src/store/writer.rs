@@ -217,3 +217,38 @@ async fn guarded(tx: &mut Tx<'_>, job: &mut dyn Job) -> Result<(), Guarded> {
         (Err(error), Err(_)) => Err(Guarded::Broken(error)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::value::args;
+
+    async fn script(writer: &Writer, sql: &'static str) -> Result<(), StoreError> {
+        writer.write(move |tx| Box::pin(tx.script(sql))).await
+    }
+
+    /// SQLite ends the transaction by itself then, which sqlx does not notice.
+    #[tokio::test]
+    async fn after_a_full_disk_the_file_is_opened_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("hub.db");
+        std::fs::write(&file, "").unwrap();
+        let url = format!("sqlite:{}", file.display());
+        let writer = Writer::start(open_writer(&url).await.unwrap(), url, Wake::new());
+        script(&writer, "CREATE TABLE t (x BLOB)").await.unwrap();
+        // No page more than it has: on this connection only.
+        script(&writer, "PRAGMA max_page_count = 1").await.unwrap();
+        let insert = "INSERT INTO t VALUES (zeroblob(100000))";
+        let full = script(&writer, insert).await.unwrap_err();
+        assert_eq!(full.kind, StoreErrorKind::Unavailable);
+        for _again in 0..2 {
+            script(&writer, insert).await.unwrap();
+        }
+        let rows = writer.write(|tx| {
+            Box::pin(
+                async move { Ok(tx.one("SELECT COUNT(*) AS n FROM t", args![]).await?.int("n")?) },
+            )
+        });
+        assert_eq!(rows.await.unwrap(), 2);
+    }
+}

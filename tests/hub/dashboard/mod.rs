@@ -14,6 +14,7 @@ mod large;
 mod live;
 mod logic;
 mod pictures;
+mod searching;
 mod seed;
 mod shown;
 mod stage;

@@ -20,10 +20,11 @@ async fn waiting(client: &Client, known: &[i64]) -> Value {
     .await
 }
 
+/// The entry of a task; null where it has none yet.
 async fn entry(client: &Client, task: i64) -> Value {
     let queue = client.get("/merge-queue?limit=100").await.expect(200);
     let items = queue["items"].as_array().unwrap();
-    items.iter().find(|it| it["task"] == task).unwrap().clone()
+    items.iter().find(|it| it["task"] == task).cloned().unwrap_or_default()
 }
 
 async fn decide(client: &Client, request: &Value, what: &str, reason: &str) {

@@ -23,6 +23,7 @@ mod merges;
 mod optional;
 mod place;
 mod retention;
+mod start_approvals;
 mod upgrade;
 mod wakers;
 mod work;
@@ -100,6 +101,13 @@ on_both! {
     merge_approvals {
         a_merge_waits_for_its_own_decision,
         a_merge_that_nobody_decides_on_expires,
+        an_approval_is_given_once_and_waived_with_the_merge,
+        unapproved_work_is_known_to_other_targets,
+    }
+    start_approvals {
+        a_task_that_opens_again_starts_only_if_that_was_approved,
+        what_is_changed_is_approved_anew_and_by_somebody_else,
+        whoever_asked_first_does_not_approve,
     }
     optional {
         in_either_order,

@@ -16,7 +16,7 @@ use crate::work::{claim, committed, kind, many};
 
 const LEASE: Duration = Duration::from_secs(60);
 
-fn person(name: &str) -> Operator {
+pub(crate) fn person(name: &str) -> Operator {
     Operator {
         token: format!("token-{name}"),
         agent: None,
@@ -56,20 +56,20 @@ async fn hand_in(store: &TaskStore, commit: &str) {
     store.complete_task(lease, &committed(commit), None, Some("token-w1")).await.unwrap();
 }
 
-async fn requests(store: &TaskStore) -> Vec<Approval> {
+pub(crate) async fn requests(store: &TaskStore) -> Vec<Approval> {
     let page = PageRequest::first(100);
     store.approvals(&ApprovalFilter::default(), page).await.unwrap().items
 }
 
-async fn entries(store: &TaskStore) -> Vec<Merge> {
+pub(crate) async fn entries(store: &TaskStore) -> Vec<Merge> {
     store.merges(&MergeFilter::default(), PageRequest::first(100)).await.unwrap().items
 }
 
-async fn act(store: &TaskStore, command: OperatorCommand) {
+pub(crate) async fn act(store: &TaskStore, command: OperatorCommand) {
     store.act(&command, &person("alice"), None).await.unwrap();
 }
 
-fn approve(id: i64) -> OperatorCommand {
+pub(crate) fn approve(id: i64) -> OperatorCommand {
     OperatorCommand::Approve { id, scope: None }
 }
 
@@ -143,6 +143,78 @@ pub(crate) async fn a_merge_waits_for_its_own_decision(place: &Place) {
     let task = asked[0].task.unwrap();
     act(&store, OperatorCommand::CancelTask { task }).await;
     assert_eq!(requests(&store).await[0].state, ApprovalState::Withdrawn);
+}
+
+/// An approval is for all that comes with its commit, and an entry that is put back needs another.
+pub(crate) async fn an_approval_is_given_once_and_waived_with_the_merge(place: &Place) {
+    let store = place.open().await;
+    submit(&store, 1).await;
+    hand_in(&store, "c1").await;
+    let lease = turn(&store).await;
+    let id = ask(&store, &lease, "m1").await;
+    act(&store, approve(requests(&store).await[0].id)).await;
+    assert!(!store.want_approval(&lease, id).await.unwrap(), "it was given");
+    assert!(!store.next_merges(&lease, 1).await.unwrap()[0].wants_approval);
+    act(&store, OperatorCommand::EjectMerge { id }).await;
+    act(&store, OperatorCommand::RequeueMerge { id }).await;
+    assert!(store.want_approval(&lease, id).await.unwrap());
+
+    // The target has it already: only with a passing record, and only then is nobody asked.
+    let wants = async || store.next_merges(&lease, 1).await.unwrap()[0].wants_approval;
+    store.merge_testing(&lease, id, "t1").await.unwrap();
+    let failed = store.merge_found(&lease, id, "t1").await;
+    assert_eq!(kind(failed), StoreErrorKind::Conflict);
+    assert!(wants().await);
+    assert_eq!(store.next_merges(&lease, 1).await.unwrap()[0].landing, None);
+    let record = GateRecord { sha: "t1".to_owned(), passed: true, detail: String::new() };
+    store.record_gates(&lease, &record).await.unwrap();
+    store.merge_found(&lease, id, "t1").await.unwrap();
+    assert_eq!(entries(&store).await[0].state, MergeState::Merged);
+    // Taken back from the target, it is asked about before it returns.
+    store.follow_rewind(&lease, &[id], &["t1".to_owned()], Some("t0")).await.unwrap();
+    act(&store, OperatorCommand::RequeueMerge { id }).await;
+    assert!(wants().await);
+}
+
+/// What nobody approved is known to all queues of a project, and any decision lets them go on.
+pub(crate) async fn unapproved_work_is_known_to_other_targets(place: &Place) {
+    let store = place.open().await;
+    submit(&store, 2).await;
+    hand_in(&store, "c1").await;
+    hand_in(&store, "c2").await;
+    let mut other = many(1);
+    other.target = "release".to_owned();
+    store.submit(&other, None, None).await.unwrap();
+    hand_in(&store, "c3").await;
+    let main = turn(&store).await;
+    let first = ask(&store, &main, "m1").await;
+    let second = ask(&store, &main, "m2").await;
+    let release = turn(&store).await;
+    assert_eq!(release.target, "release");
+    let list = store.unapproved_merges(&release).await.unwrap();
+    let list: Vec<_> = list.iter().map(|it| (it.commit.as_str(), it.open)).collect();
+    assert_eq!(list, [("c2", true), ("c1", true)]);
+
+    let [of_second, of_first] = requests(&store).await.try_into().unwrap();
+    let reject = OperatorCommand::Reject { id: of_second.id, scope: None };
+    let cancel = OperatorCommand::CancelTask { task: of_first.task.unwrap() };
+    let mut lease = release;
+    for (decision, expect) in
+        [(reject, vec![("c1", true), ("c2", false)]), (cancel, vec![("c2", false), ("c1", false)])]
+    {
+        store.rest_merges(&lease, LEASE, Some("a decision")).await.unwrap();
+        assert_eq!(store.claim_merges("h1", LEASE).await.unwrap(), None);
+        act(&store, decision).await;
+        lease = turn(&store).await;
+        assert_eq!(lease.target, "release");
+        let list = store.unapproved_merges(&lease).await.unwrap();
+        let list: Vec<_> = list.iter().map(|it| (it.commit.as_str(), it.open)).collect();
+        assert_eq!(list, expect);
+    }
+    assert_eq!(
+        [first, second].map(|id| id.0),
+        [of_first.merge, of_second.merge].map(|it| it.unwrap().0)
+    );
 }
 
 /// An expired request leaves the merge to a person.

@@ -1,6 +1,6 @@
 //! Merges that a person has to approve: the question, once the gates have passed.
 
-use super::candidate::{MergeCandidate, brings_unapproved};
+use super::candidate::{MergeCandidate, brings};
 use super::stop::Stop;
 use super::worker::Worker;
 use crate::store::{MergeQuestion, UnapprovedMerge};
@@ -24,7 +24,8 @@ pub(super) enum Clearance {
 
 impl Worker {
     /// Whether an entry may be merged in its turn, as far as approvals are concerned: work that
-    /// nobody has approved does not come along with another branch.
+    /// nobody has approved does not come along with another branch, unless that branch's own merge
+    /// was approved.
     pub(super) async fn clearance(
         &self,
         entry: &MergeCandidate,
@@ -32,14 +33,25 @@ impl Worker {
         tip: &CommitId,
         mirror: &Mirror,
     ) -> Result<Clearance, Stop> {
-        match brings_unapproved(mirror, entry, unapproved, tip).await? {
-            None => Ok(Clearance::Go),
-            Some(other) if other.open => Ok(Clearance::Waits(other.key.clone())),
-            Some(_rejected) => {
-                self.store.want_approval(&self.lease, entry.id).await?;
-                Ok(Clearance::Asks)
-            }
+        // Two entries of one commit would wait for each other: each is decided on by itself.
+        let (open, over): (Vec<_>, Vec<_>) = unapproved
+            .iter()
+            .filter(|it| it.id != entry.id)
+            .partition(|it| it.open && it.commit != entry.commit.as_str());
+        let commits = |of: &[&UnapprovedMerge]| {
+            of.iter().filter_map(|it| it.commit.parse().ok()).collect::<Vec<CommitId>>()
+        };
+        if let Some(commit) = brings(mirror, entry, commits(&open), tip).await? {
+            let other = open.iter().find(|it| it.commit == commit.as_str());
+            return Ok(Clearance::Waits(other.map(|it| it.key.clone()).unwrap_or_default()));
         }
+        if !entry.wants_approval
+            && brings(mirror, entry, commits(&over), tip).await?.is_some()
+            && self.store.want_approval(&self.lease, entry.id).await?
+        {
+            return Ok(Clearance::Asks);
+        }
+        Ok(Clearance::Go)
     }
 
     /// Asks whether an entry whose gates passed on `commit`, its merge with `below`, is merged.

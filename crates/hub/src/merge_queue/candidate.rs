@@ -1,7 +1,7 @@
 //! An entry of a queue as it is merged: with a tip of the target, in a bare mirror.
 
 use super::stop::Stop;
-use crate::store::{QueueEntry, UnapprovedMerge};
+use crate::store::QueueEntry;
 use greenloop_evidence::Redactor;
 use greenloop_model::task::{MergeId, TaskId};
 use greenloop_model::{CommitId, error_chain};
@@ -183,50 +183,26 @@ async fn read<T: Send + 'static>(
     }
 }
 
-/// Which of the commits that were taken back from the target `candidate` would bring back.
-pub(super) async fn brings_back(
-    mirror: &Mirror,
-    candidate: &MergeCandidate,
-    rewound: &[CommitId],
-    tip: &CommitId,
-) -> Result<Option<CommitId>, WorkspaceError> {
-    for gone in rewound {
-        if leads_to(mirror, gone, &candidate.commit).await? && !leads_to(mirror, gone, tip).await? {
-            return Ok(Some(gone.clone()));
-        }
-    }
-    Ok(None)
-}
-
-/// Which of the commits that nobody has approved come with `candidate`, other than its own. Those
-/// of other entries that may still be approved come first.
+/// The first of `commits` that `candidate` would bring to the target, which is at `tip`.
 ///
 /// # Errors
 /// When the mirror cannot be read.
-pub(super) async fn brings_unapproved<'u>(
+pub(super) async fn brings(
     mirror: &Mirror,
     candidate: &MergeCandidate,
-    unapproved: &'u [UnapprovedMerge],
+    commits: Vec<CommitId>,
     tip: &CommitId,
-) -> Result<Option<&'u UnapprovedMerge>, WorkspaceError> {
-    let others = unapproved.iter().filter(|it| it.id != candidate.id);
-    let mut closed = None;
-    for other in others.filter(|it| it.open || !candidate.wants_approval) {
-        let Ok(commit) = other.commit.parse::<CommitId>() else { continue };
-        let sought = commit.clone();
-        // The history of the candidate is here: what is not is no part of it.
-        if !read(mirror, move |place| place.has(&sought)).await?
-            || !leads_to(mirror, &commit, &candidate.commit).await?
-            || leads_to(mirror, &commit, tip).await?
-        {
-            continue;
+) -> Result<Option<CommitId>, WorkspaceError> {
+    let (own, tip) = (candidate.commit.clone(), tip.clone());
+    read(mirror, move |place| {
+        for commit in commits {
+            if place.leads_to(&commit, &own)? && !place.leads_to(&commit, &tip)? {
+                return Ok(Some(commit));
+            }
         }
-        if other.open {
-            return Ok(Some(other));
-        }
-        closed = closed.or(Some(other));
-    }
-    Ok(closed)
+        Ok(None)
+    })
+    .await
 }
 
 /// Whether the commit that was approved is available: it is on its branch, or was fetched before.

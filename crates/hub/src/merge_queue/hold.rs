@@ -4,9 +4,7 @@
 use std::time::Duration;
 
 use super::approval::Clearance;
-use super::candidate::{
-    MergeCandidate, NO_ENTRY, Staged, bring, brings_back, forget, leads_to, stage,
-};
+use super::candidate::{MergeCandidate, NO_ENTRY, Staged, bring, brings, forget, leads_to, stage};
 use super::gates::GateOutcome;
 use super::stop::{QueueExit, Stop};
 use super::worker::{HAS_IT_AGAIN, Worker, overtaken};
@@ -80,7 +78,7 @@ impl Worker {
         let unapproved = self.store.unapproved_merges(&self.lease).await?;
         for entry in entries {
             if !bring(mirror, entry, git).await?
-                || brings_back(mirror, entry, rewound, tip).await?.is_some()
+                || brings(mirror, entry, rewound.to_vec(), tip).await?.is_some()
             {
                 self.store.hold_tried(&self.lease, entry.id).await?;
                 continue;

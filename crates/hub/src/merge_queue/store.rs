@@ -49,10 +49,10 @@ merge_store! {
     fn merge_landing(lease: &QueueLease, id: MergeId, sha: &str) -> ();
     fn ask_for_approval(lease: &QueueLease, id: MergeId, question: &MergeQuestion) -> ();
     fn unapproved_merges(lease: &QueueLease) -> Vec<UnapprovedMerge>;
-    fn want_approval(lease: &QueueLease, id: MergeId) -> ();
-    fn waive_approval(lease: &QueueLease, id: MergeId) -> ();
+    fn want_approval(lease: &QueueLease, id: MergeId) -> bool;
     fn merge_refused(lease: &QueueLease, id: MergeId) -> ();
     fn merge_landed(lease: &QueueLease, id: MergeId, sha: &str) -> ();
+    fn merge_found(lease: &QueueLease, id: MergeId, sha: &str) -> ();
     fn merge_ejected(lease: &QueueLease, id: MergeId, reason: &str, retry: bool) -> ();
     fn merge_conflicting(lease: &QueueLease, id: MergeId, report: &ConflictReport) -> ();
     fn redo_merge(lease: &QueueLease, id: MergeId, reason: &str) -> ();

@@ -2,7 +2,7 @@
 
 mod approvals;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -47,8 +47,9 @@ struct Inner {
     /// Tasks that somebody does again, and what entries wait for.
     redone: Vec<Redo>,
     waits_for: Option<String>,
-    /// What people were asked.
+    /// What people were asked, and which entries they approved.
     questions: Vec<(MergeId, MergeQuestion)>,
+    given: BTreeSet<i64>,
 }
 
 struct InMemory {
@@ -341,18 +342,27 @@ impl MergeStore for InMemory {
         Ok(unapproved.collect())
     }
 
-    async fn want_approval(&self, lease: &QueueLease, id: MergeId) -> Result<(), StoreError> {
+    async fn want_approval(&self, lease: &QueueLease, id: MergeId) -> Result<bool, StoreError> {
+        let mut wanted = false;
         self.change(lease, |inner| {
+            wanted = !inner.given.contains(&id.0);
             let found = inner.queue.iter_mut().find(|(other, _)| other.id == id).unwrap();
-            found.0.wants_approval = true;
-        })
+            found.0.wants_approval = wanted;
+        })?;
+        Ok(wanted)
     }
 
-    async fn waive_approval(&self, lease: &QueueLease, id: MergeId) -> Result<(), StoreError> {
+    async fn merge_found(
+        &self,
+        lease: &QueueLease,
+        id: MergeId,
+        sha: &str,
+    ) -> Result<(), StoreError> {
         self.change(lease, |inner| {
             let found = inner.queue.iter_mut().find(|(other, _)| other.id == id).unwrap();
-            found.0.wants_approval = false;
-        })
+            (found.0.wants_approval, found.0.landing) = (false, Some(sha.to_owned()));
+        })?;
+        self.merge_landed(lease, id, sha).await
     }
 
     async fn merge_refused(&self, lease: &QueueLease, id: MergeId) -> Result<(), StoreError> {

@@ -10,7 +10,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::approval::Clearance;
 use super::candidate::{
-    MergeCandidate, Staged, bring, brings_back, conflict_text, forget, leads_to, stage,
+    MergeCandidate, Staged, bring, brings, conflict_text, forget, leads_to, stage,
 };
 use super::gates::{GateOutcome, GateRunner};
 use super::options::MergeOptions;
@@ -234,7 +234,7 @@ impl Worker {
                 waits_for.insert(redo.key.as_str());
                 continue;
             }
-            if let Some(gone) = brings_back(&mirror, &entry, &rewound, &tip).await? {
+            if let Some(gone) = brings(&mirror, &entry, rewound.clone(), &tip).await? {
                 if running.is_empty() {
                     let reason = format!(
                         "{} is based on {}, which was removed from {}: merging it would bring \
@@ -440,15 +440,11 @@ impl Worker {
         {
             return Ok(self.store.merge_landed(&self.lease, entry.id, landing.as_str()).await?);
         }
-        if entry.wants_approval {
-            self.store.waive_approval(&self.lease, entry.id).await?;
-        }
         self.store.merge_testing(&self.lease, entry.id, tip.as_str()).await?;
         match self.gates.test(mirror, tip, entry, &self.cancel).await {
             GateOutcome::Passed => {
                 self.store.record_gates(&self.lease, &passed(entry, tip)).await?;
-                self.store.merge_landing(&self.lease, entry.id, tip.as_str()).await?;
-                Ok(self.store.merge_landed(&self.lease, entry.id, tip.as_str()).await?)
+                Ok(self.store.merge_found(&self.lease, entry.id, tip.as_str()).await?)
             }
             GateOutcome::Failed { headline, evidence: _, gates: _ } => {
                 let tried = vec![entry.id];

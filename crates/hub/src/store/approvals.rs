@@ -19,7 +19,9 @@ use super::record::Record;
 use super::requests::{fingerprint, remember, replayed};
 use super::tx::{Done, NewEvent, Tx};
 use super::value::args;
-use greenloop_hub_api::types::{Action, Approval, ApprovalSubmission, TaskSubmission, Timestamp};
+use greenloop_hub_api::types::{
+    Action, Approval, ApprovalSubmission, Task, TaskSubmission, Timestamp,
+};
 use greenloop_model::task::{GraphId, Lease, MergeId, TaskEventKind, TaskId};
 use greenloop_model::{ApprovalState, ApprovalSubject};
 
@@ -212,6 +214,12 @@ async fn request(tx: &mut Tx<'_>, asked: &ApprovalSubmission, token: &str) -> Do
     if let Some(row) = known {
         let id = row.int("id")?;
         // Who asks has another token now, if a pipeline's was renewed meanwhile.
+        tx.run(
+            "INSERT INTO approval_requesters (approval_id, token) SELECT id, token FROM approvals \
+             WHERE id = $1 AND token <> $2 ON CONFLICT (approval_id, token) DO NOTHING",
+            args![id, token],
+        )
+        .await?;
         tx.run("UPDATE approvals SET token = $2 WHERE id = $1", args![id, token]).await?;
         renew(tx, id).await?;
         return Ok(id);
@@ -285,6 +293,95 @@ pub(super) fn of_event(text: &str) -> Option<i64> {
     text.strip_prefix(PREFIX)?.split_once(':')?.0.parse().ok()
 }
 
+/// The latest request about the start of a task, which is the one that counts.
+pub(super) struct StartRequest {
+    pub(super) id: i64,
+    pub(super) state: ApprovalState,
+    pub(super) scope: String,
+    /// The id of the token that asked.
+    pub(super) token: String,
+}
+
+pub(super) async fn start_request(tx: &mut Tx<'_>, task: TaskId) -> Done<Option<StartRequest>> {
+    let latest = tx
+        .maybe(
+            "SELECT id, state, scope, token FROM approvals WHERE task_id = $1 AND task_id > 0 \
+             AND subject = 'task' ORDER BY id DESC LIMIT 1",
+            args![task.0],
+        )
+        .await?;
+    let request = |row: Record| -> Result<StartRequest, StoreError> {
+        Ok(StartRequest {
+            id: row.int("id")?,
+            state: row.named("state", ApprovalState::from_name)?,
+            scope: row.text("scope")?,
+            token: row.text("token")?,
+        })
+    };
+    Ok(latest.map(request).transpose()?)
+}
+
+/// Whether a task that is open again may start. If its start is to be approved and is not, it is
+/// blocked instead, and asked about unless that is pending.
+pub(super) async fn may_start(tx: &mut Tx<'_>, task: TaskId) -> Done<bool> {
+    let Some(latest) = start_request(tx, task).await? else { return Ok(true) };
+    if latest.state == ApprovalState::Approved {
+        return Ok(true);
+    }
+    tx.run(
+        "UPDATE tasks SET state = 'blocked' WHERE id = $1 AND state IN ('ready', 'waiting')",
+        args![task.0],
+    )
+    .await?;
+    if latest.state != ApprovalState::Pending {
+        ask_anew(tx, task, &latest.token).await?;
+    }
+    Ok(false)
+}
+
+/// Asks about a task as it is now.
+pub(super) async fn ask_anew(tx: &mut Tx<'_>, task: TaskId, token: &str) -> Done<()> {
+    let task = super::tasks::one(tx, task).await?;
+    ask_for_task(tx, task.graph, task.id, &submission(&task), token).await
+}
+
+/// The scope of a request about a task as it is now.
+pub(super) async fn start_scope(tx: &mut Tx<'_>, task: TaskId) -> Done<String> {
+    let shown = super::tasks::one(tx, task).await?;
+    Ok(StartQuestion::of(task, &submission(&shown)).scope)
+}
+
+/// What a request says of a task.
+fn submission(task: &Task) -> TaskSubmission {
+    TaskSubmission {
+        description: task.description.clone(),
+        files: task.files.clone(),
+        ..TaskSubmission::new(&task.key, &task.title, task.action.clone())
+    }
+}
+
+struct StartQuestion {
+    request: String,
+    evidence: String,
+    scope: String,
+}
+
+impl StartQuestion {
+    fn of(id: TaskId, task: &TaskSubmission) -> Self {
+        let TaskSubmission { key, title, description, files, action, .. } = task;
+        let request = format!("start task {key} {title}? (it requires approval)");
+        let mut evidence = description.clone();
+        if !files.is_empty() {
+            evidence.push_str(&format!("\n\nFiles: {}", files.join(", ")));
+        }
+        if let Action::Command(command) = action {
+            evidence.push_str(&format!("\n\n{command}\n"));
+        }
+        let scope = digest(&("task", id, &request, &evidence));
+        Self { request, evidence, scope }
+    }
+}
+
 /// Asks whether a task may start, which is blocked until somebody decides. `token` is the id of the
 /// one that it came with.
 pub(super) async fn ask_for_task(
@@ -294,12 +391,7 @@ pub(super) async fn ask_for_task(
     submission: &TaskSubmission,
     token: &str,
 ) -> Done<()> {
-    let TaskSubmission { key, title, description, action, .. } = submission;
-    let request = format!("start task {key} {title}? (it requires approval)");
-    let mut evidence = description.clone();
-    if let Action::Command(command) = action {
-        evidence.push_str(&format!("\n\n{command}\n"));
-    }
+    let StartQuestion { request, evidence, scope } = StartQuestion::of(task, submission);
     let made = tx
         .one(
             "INSERT INTO approvals (scope, subject, state, token, run, environment, iteration, \
@@ -308,14 +400,7 @@ pub(super) async fn ask_for_task(
              decided_by, decided_token, reason) VALUES ($1, 'task', 'pending', $6, '', '', 0, $2, \
              $3, 0, '', '', '', '', $4, '', $5, '', {now}, 0, 0, 0, 0, 0, '', '', '') \
              RETURNING id",
-            args![
-                digest(&("task", task, &evidence)),
-                graph.0,
-                task.0,
-                &request,
-                evidence.trim(),
-                token,
-            ],
+            args![scope, graph.0, task.0, &request, evidence.trim(), token,],
         )
         .await?;
     let id = made.int("id")?;

@@ -99,8 +99,8 @@ const RUNNING: &str = "SELECT t.id FROM attempts a JOIN tasks t ON t.id = a.task
     AND t.epoch = a.epoch AND t.state = 'running' AND t.graph_id = $1 \
     WHERE a.ended_at IS NULL LIMIT 1 {share free t}";
 const MERGING: &str = "SELECT t.id FROM merge_queue m JOIN tasks t ON t.id = m.task_id \
-    AND t.state = 'merging' WHERE m.graph_id = $1 AND m.state IN ('queued', 'testing') \
-    LIMIT 1 {share free t}";
+    AND t.state = 'merging' WHERE m.graph_id = $1 \
+    AND m.state IN ('queued', 'testing', 'waiting') LIMIT 1 {share free t}";
 
 /// Ends a graph when nothing of it can run any more. Comes last in a transaction.
 ///

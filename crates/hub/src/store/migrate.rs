@@ -87,6 +87,11 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/sqlite/0014_checkpoints.sql"),
         postgres: include_str!("migrations/postgres/0014_checkpoints.sql"),
     },
+    Migration {
+        version: 15,
+        sqlite: include_str!("migrations/0015_requesters.sql"),
+        postgres: include_str!("migrations/0015_requesters.sql"),
+    },
 ];
 
 /// How often bringing PostgreSQL up to date is tried.

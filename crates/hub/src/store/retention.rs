@@ -106,9 +106,12 @@ const RUNS: AgeRule = AgeRule {
 };
 const APPROVALS: AgeRule = AgeRule {
     table: "approvals",
-    any: "SELECT id FROM approvals WHERE ended_at > 0 AND ended_at < {now} - $1 LIMIT 1",
+    // Those about a task stay with it: without one, its start would need no approval.
+    any: "SELECT id FROM approvals WHERE ended_at > 0 AND ended_at < {now} - $1 \
+        AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.id = approvals.task_id) LIMIT 1",
     delete: "DELETE FROM approvals WHERE id IN (SELECT id FROM approvals WHERE ended_at > 0 \
-        AND ended_at < {now} - $1 ORDER BY ended_at LIMIT $2 {lock free})",
+        AND ended_at < {now} - $1 AND NOT EXISTS (SELECT 1 FROM tasks t WHERE t.id = approvals.task_id) \
+        ORDER BY ended_at LIMIT $2 {lock free})",
 };
 /// Notifications that did not arrive, because their receiver is configured no more or does not
 /// answer. Their ids are in the order of their times, which are seconds.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::approvals::{PendingOf, settle};
+use super::approvals::{PendingOf, may_start, settle};
 use super::attempts::{count, set_ejected};
 use super::columns::{small, time};
 use super::connect::TaskStore;
@@ -116,7 +116,8 @@ impl TaskStore {
     }
 
     /// A person wants a task that failed, is blocked or was cancelled to be tried again: all its
-    /// attempts are there again, and its graph runs again.
+    /// attempts are there again, and its graph runs again. One whose start is to be approved still
+    /// has to be.
     ///
     /// # Errors
     /// `NotFound`; `Conflict` for a task in another state.
@@ -204,6 +205,7 @@ pub(super) async fn cancel(tx: &mut Tx<'_>, id: TaskId) -> Done<Cancelled> {
         let Some(entry) = entry else { return Ok(Cancelled::BeingPushed) };
         let merge = MergeId(entry.int("id")?);
         settle(tx, PendingOf::Merge(merge), "the task was cancelled").await?;
+        super::merges::wake_targets(tx, merge).await?;
         let event = NewEvent::new(TaskEventKind::MergeEjected).graph(graph).task(id).merge(merge);
         tx.emit(event.text("the task was cancelled"));
         set_ejected(tx, Lease { task: id, epoch }, true).await?;
@@ -242,7 +244,8 @@ pub(super) async fn retry(tx: &mut Tx<'_>, id: TaskId) -> Done<()> {
     let graph = GraphId(row.int("graph_id")?);
     super::conflicts::forgive(tx, id).await?;
     revive(tx, graph).await?;
-    if hold_while_paused(tx, id).await? {
+    let starts = may_start(tx, id).await?;
+    if hold_while_paused(tx, id).await? || !starts {
         return Ok(());
     }
     if row.text("state")? == "ready" {

@@ -13,7 +13,10 @@ fn decide(store: &InMemory, id: i64, approve: bool) {
     let found = inner.queue.iter_mut().find(|(entry, _)| entry.id.0 == id).unwrap();
     assert_eq!(found.1, MergeState::Waiting);
     found.1 = if approve { MergeState::Queued } else { MergeState::Ejected };
-    found.0.wants_approval = !approve;
+    if approve {
+        found.0.wants_approval = false;
+        inner.given.insert(id);
+    }
     inner.rests_until = None;
 }
 
@@ -83,6 +86,56 @@ async fn unapproved_work_does_not_come_along_with_another_branch() {
     assert_eq!(questions.len(), 2);
     assert!(questions[1].1.diff.contains("b/one") && questions[1].1.diff.contains("b/two"));
     assert_eq!(files(&project, "main"), "shared\nthree");
+
+    // Approved with that work in it, it is merged, and nobody is asked again.
+    decide(&store, 2, true);
+    project.settle(&store, 1, 2, LEASE).await;
+    assert_eq!(store.states(), [MergeState::Ejected, merged, merged]);
+    assert_eq!(files(&project, "main"), "one\nshared\nthree\ntwo");
+    assert_eq!(store.inner.lock().unwrap().questions.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_entries_of_one_commit_are_each_decided_on() {
+    let project = Project::new();
+    let first = asks(project.branch(1, "one", "1\n"));
+    let second = asks(entry(2, &first.branch, &first.commit));
+    // Of another graph, which does not ask.
+    let third = entry(3, &first.branch, &first.commit);
+    let store = project.store("main", vec![first, second, third]);
+    project.settle(&store, 1, 2, LEASE).await;
+    let (waiting, merged) = (MergeState::Waiting, MergeState::Merged);
+    assert_eq!(store.states(), [waiting; 3]);
+    assert_eq!(files(&project, "main"), "shared");
+    decide(&store, 2, true);
+    project.settle(&store, 1, 2, LEASE).await;
+    assert_eq!(store.states(), [waiting, merged, waiting]);
+    decide(&store, 1, true);
+    decide(&store, 3, false);
+    project.settle(&store, 1, 2, LEASE).await;
+    assert_eq!(store.states(), [merged, merged, MergeState::Ejected]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_broken_target_has_already_still_wants_its_approval() {
+    let project = Project::new();
+    let flag = project.folder.path().join("flag");
+    let gates = vec![format!("test -e {}", flag.display())];
+    let there = QueueEntry { gates, ..asks(project.branch(1, "one", "1\n")) };
+    git(&project.folder.path().join("work"), &["push", "-q", "origin", "task/1/e1:main"]);
+    let store = project.store("main", vec![there]);
+    project.run_until(&store, 1, 1, LEASE, |inner| inner.hold.is_some()).await;
+    assert!(store.inner.lock().unwrap().queue[0].0.wants_approval);
+    // The target loses it, and does not get it back unasked.
+    std::fs::write(flag, "").unwrap();
+    project.person(&project.first, "p", |work| std::fs::write(work.join("x"), "x\n").unwrap());
+    {
+        let mut inner = store.inner.lock().unwrap();
+        (inner.hold, inner.tip, inner.rests_until) = (None, None, None);
+    }
+    project.settle(&store, 1, 1, LEASE).await;
+    assert_eq!(store.states(), [MergeState::Waiting]);
+    assert_eq!(files(&project, "main"), "shared\nx");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

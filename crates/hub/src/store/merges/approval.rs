@@ -18,7 +18,8 @@ use crate::store::tx::{Done, Tx};
 use crate::store::value::{args, columns};
 use greenloop_model::task::{GraphId, Lease, MergeId, TaskEventKind, TaskId};
 
-/// Entries without an approval that are looked at, the latest first.
+/// Entries without an approval that are looked at: first those that may still get one, the latest
+/// first.
 const UNAPPROVED: i64 = 500;
 
 /// What a person decides on.
@@ -67,7 +68,8 @@ impl TaskStore {
         .await
     }
 
-    /// Commits of a target's entries that nobody has approved, the latest entries first.
+    /// Commits of a project's entries that nobody has approved, into whichever target: work reaches
+    /// one by way of another, such as an epic's branch. First those that may still be approved.
     ///
     /// # Errors
     /// Those of the database.
@@ -82,9 +84,9 @@ impl TaskStore {
                 "SELECT m.id, m.commit_sha, k.key, \
                  CASE WHEN m.state IN ('queued', 'testing', 'waiting') THEN 1 ELSE 0 END AS open \
                  FROM merge_consents c JOIN merge_queue m ON m.id = c.merge_id \
-                 JOIN tasks k ON k.id = m.task_id WHERE c.project_id = $1 AND c.target = $2 \
-                 AND c.approval = 'wanted' ORDER BY c.merge_id DESC LIMIT $3",
-                args![lease.project, &lease.target, UNAPPROVED],
+                 JOIN tasks k ON k.id = m.task_id WHERE c.project_id = $1 \
+                 AND c.approval = 'wanted' ORDER BY open DESC, c.merge_id DESC LIMIT $2",
+                args![lease.project, UNAPPROVED],
             )
             .await?;
         rows.iter()
@@ -100,45 +102,53 @@ impl TaskStore {
     }
 
     /// An entry has work in it that nobody approved: its own merge has to be approved as well.
+    /// Whether it now has to be: not if it was, with all that is in it.
     ///
     /// # Errors
     /// `StaleLease`.
-    pub async fn want_approval(&self, lease: &QueueLease, id: MergeId) -> Result<(), StoreError> {
+    pub async fn want_approval(&self, lease: &QueueLease, id: MergeId) -> Result<bool, StoreError> {
         self.as_writer(lease, move |tx, lease| {
             Box::pin(async move {
-                tx.run(
-                    "INSERT INTO merge_consents (merge_id, project_id, target, approval, token) \
-                     SELECT id, project_id, target, 'wanted', '' FROM merge_queue WHERE id = $1 \
-                     AND project_id = $2 AND target = $3 AND state IN ('queued', 'testing') \
-                     AND landing IS NULL ON CONFLICT (merge_id) \
-                     DO UPDATE SET approval = excluded.approval",
-                    args![id.0, lease.project, &lease.target],
-                )
-                .await?;
-                Ok(())
+                let wanted = tx
+                    .run(
+                        "INSERT INTO merge_consents (merge_id, project_id, target, approval, \
+                         token) SELECT id, project_id, target, 'wanted', '' FROM merge_queue \
+                         WHERE id = $1 AND project_id = $2 AND target = $3 \
+                         AND state IN ('queued', 'testing') ON CONFLICT (merge_id) \
+                         DO UPDATE SET approval = excluded.approval \
+                         WHERE merge_consents.approval <> 'given'",
+                        args![id.0, lease.project, &lease.target],
+                    )
+                    .await?;
+                Ok(wanted > 0)
             })
         })
         .await
     }
+}
 
-    /// The target has the entry's commit already: there is nothing to approve any more.
-    ///
-    /// # Errors
-    /// `StaleLease`.
-    pub async fn waive_approval(&self, lease: &QueueLease, id: MergeId) -> Result<(), StoreError> {
-        self.as_writer(lease, move |tx, lease| {
-            Box::pin(async move {
-                tx.run(
-                    "UPDATE merge_consents SET approval = 'none' WHERE merge_id = $1 \
-                     AND project_id = $2 AND target = $3",
-                    args![id.0, lease.project, &lease.target],
-                )
-                .await?;
-                settle(tx, PendingOf::Merge(id), "the target has the commit already").await
-            })
-        })
-        .await
-    }
+/// The target has the entry's commit, and with it what would have to be approved. Put back after a
+/// rewind, the entry wants its approval again.
+pub(super) async fn waive(tx: &mut Tx<'_>, id: MergeId) -> Done<()> {
+    tx.run(
+        "UPDATE merge_consents SET approval = 'waived' WHERE merge_id = $1 AND approval = 'wanted'",
+        args![id.0],
+    )
+    .await?;
+    settle(tx, PendingOf::Merge(id), "the target has the commit already").await
+}
+
+/// Entries that may have waited for what was decided about this one, in any queue of its project,
+/// are looked at again at once.
+pub(in crate::store) async fn wake_targets(tx: &mut Tx<'_>, id: MergeId) -> Done<()> {
+    tx.run(
+        "UPDATE merge_targets SET not_before = 0 WHERE not_before > {now} AND reason IS NULL \
+         AND project_id = (SELECT c.project_id FROM merge_consents c WHERE c.merge_id = $1 \
+         AND c.approval <> 'none')",
+        args![id.0],
+    )
+    .await?;
+    Ok(())
 }
 
 /// Notes of a new entry whether a person has to approve its merge, where its graph has such rules;
@@ -226,7 +236,7 @@ pub(in crate::store) async fn approve(tx: &mut Tx<'_>, id: MergeId) -> Done<()> 
         .maybe(
             "UPDATE merge_queue SET state = 'queued', staged = NULL, updated_at = {now} \
              WHERE id = $1 AND state = 'waiting' \
-             RETURNING project_id, target, task_id, epoch, graph_id",
+             RETURNING task_id, epoch, graph_id",
             args![id.0],
         )
         .await?
@@ -240,12 +250,7 @@ pub(in crate::store) async fn approve(tx: &mut Tx<'_>, id: MergeId) -> Done<()> 
         args![entry.int("task_id")?, entry.int("epoch")?],
     )
     .await?;
-    tx.run(
-        "UPDATE merge_targets SET not_before = 0 WHERE project_id = $1 AND target = $2 \
-         AND not_before > {now} AND reason IS NULL",
-        args![entry.int("project_id")?, entry.text("target")?],
-    )
-    .await?;
+    wake_targets(tx, id).await?;
     tx.emit(merge_event(TaskEventKind::TaskMerging, id, &entry)?.text("its merge was approved"));
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::approval::waive;
 use super::lease::{QueueLease, check_lease};
 use crate::store::columns::merge_event;
 use crate::store::conflicts;
@@ -281,6 +282,37 @@ impl TaskStore {
         self.as_writer(lease, move |tx, lease| {
             let sha = sha.clone();
             Box::pin(async move { landed(tx, &lease, id, &sha).await })
+        })
+        .await
+    }
+
+    /// The target was found to have the entry's commit, and passes as `sha`: as
+    /// [`merge_landing`](Self::merge_landing) and [`merge_landed`](Self::merge_landed), without
+    /// anybody's approval. In one transaction: an entry that could not be said to be merged still
+    /// wants its approval.
+    ///
+    /// # Errors
+    /// `StaleLease`; `Conflict` when the entry is not being tested any more, or when there is no
+    /// passing gate record of exactly this commit.
+    pub async fn merge_found(
+        &self,
+        lease: &QueueLease,
+        id: MergeId,
+        sha: &str,
+    ) -> Result<(), StoreError> {
+        let sha = sha.to_owned();
+        self.as_writer(lease, move |tx, lease| {
+            let sha = sha.clone();
+            Box::pin(async move {
+                tx.run(
+                    "UPDATE merge_queue SET landing = $4 WHERE id = $1 AND project_id = $2 \
+                     AND target = $3 AND state = 'testing'",
+                    args![id.0, lease.project, &lease.target, &sha],
+                )
+                .await?;
+                waive(tx, id).await?;
+                landed(tx, &lease, id, &sha).await
+            })
         })
         .await
     }

@@ -18,7 +18,7 @@ mod removal;
 mod rewind;
 
 pub use approval::{MergeQuestion, UnapprovedMerge};
-pub(super) use approval::{approve, expire, note_entry, note_rules, reject};
+pub(super) use approval::{approve, expire, note_entry, note_rules, reject, wake_targets};
 pub use entry::{GateRecord, QueueEntry};
 pub(super) use hold::decide;
 pub use hold::{NewHold, TargetRecord};

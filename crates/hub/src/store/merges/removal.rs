@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::approval::wake_targets;
 use super::entry::gone;
 use super::lease::QueueLease;
 use super::list::no_entry;
-use crate::store::approvals::{PendingOf, settle};
+use crate::store::approvals::{PendingOf, may_start, settle};
 use crate::store::attempts::set_ejected;
 use crate::store::columns::merge_event;
 use crate::store::conflicts::{self, ConflictReport};
@@ -224,6 +225,7 @@ async fn remove(tx: &mut Tx<'_>, leave: &RemovalReason, lease: Option<&QueueLeas
         return Err(not_taken_back(tx, leave.id, lease).await?.into());
     };
     settle(tx, PendingOf::Merge(leave.id), &leave.reason).await?;
+    wake_targets(tx, leave.id).await?;
     let kind = match leave.state {
         MergeState::Conflict => TaskEventKind::MergeConflict,
         MergeState::Ejected
@@ -304,7 +306,11 @@ async fn give_back(tx: &mut Tx<'_>, entry: &Record, reason: &str, then: TaskOutc
         .await?;
     let Some(row) = row else { return Ok(()) };
     set_ejected(tx, lease, true).await?;
-    let kind = match row.text("state")?.as_str() {
+    let state = match row.text("state")?.as_str() {
+        "ready" | "waiting" if !may_start(tx, lease.task).await? => "blocked".to_owned(),
+        state => state.to_owned(),
+    };
+    let kind = match state.as_str() {
         "ready" => Some(TaskEventKind::TaskRetry),
         "blocked" => Some(TaskEventKind::TaskBlocked),
         "failed" => Some(TaskEventKind::TaskFailed),
@@ -338,6 +344,7 @@ pub(super) async fn take_dependants_along(
     for entry in along {
         let id = MergeId(entry.int("id")?);
         settle(tx, PendingOf::Merge(id), &reason).await?;
+        wake_targets(tx, id).await?;
         tx.emit(merge_event(TaskEventKind::MergeEjected, id, &entry)?.text(&reason));
         give_back(tx, &entry, &reason, then).await?;
     }
@@ -399,11 +406,12 @@ pub(in crate::store) async fn requeue(tx: &mut Tx<'_>, id: MergeId) -> Done<()> 
     .await?;
     // Whoever has to approve it is asked again.
     tx.run(
-        "UPDATE merge_consents SET approval = 'wanted' WHERE merge_id = $1 AND approval = 'given'",
+        "UPDATE merge_consents SET approval = 'wanted' WHERE merge_id = $1 AND approval <> 'none'",
         args![id.0],
     )
     .await?;
     set_ejected(tx, lease, false).await?;
+    settle(tx, PendingOf::Task(lease.task), "what was done before is merged").await?;
     let graph = GraphId(entry.int("graph_id")?);
     revive(tx, graph).await?;
     tx.emit(merge_event(TaskEventKind::TaskMerging, id, &entry)?);

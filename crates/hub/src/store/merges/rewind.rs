@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::lease::QueueLease;
 use super::removal::{TaskOutcome, take_dependants_along};
+use crate::store::approvals::may_start;
 use crate::store::attempts::set_ejected;
 use crate::store::columns::{merge_event, reached};
 use crate::store::connect::TaskStore;
@@ -197,7 +198,8 @@ async fn reopen(tx: &mut Tx<'_>, lease: &QueueLease, id: MergeId, now: &str) -> 
     }
     take_dependants_along(tx, attempt.task, TaskOutcome::Again).await?;
     revive(tx, graph).await?;
-    if hold_while_paused(tx, attempt.task).await? {
+    let starts = may_start(tx, attempt.task).await?;
+    if hold_while_paused(tx, attempt.task).await? || !starts {
         return Ok(());
     }
     match task.text("state")?.as_str() {

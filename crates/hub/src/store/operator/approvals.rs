@@ -4,13 +4,11 @@ use serde_json::json;
 
 use super::tasks::cancel;
 use super::{Change, Operator, OperatorRules};
-use crate::store::approvals::{PendingOf, ask_for_task, ended, missing, settle, some};
+use crate::store::approvals::{ask_anew, ended, missing, some, start_request, start_scope};
 use crate::store::error::StoreError;
 use crate::store::merges;
-use crate::store::record::Record;
 use crate::store::tx::{Done, NewEvent, Tx};
 use crate::store::value::args;
-use greenloop_hub_api::types::TaskSubmission;
 use greenloop_model::ApprovalState;
 use greenloop_model::task::{GraphId, MergeId, TaskEventKind, TaskId};
 
@@ -33,7 +31,7 @@ pub(super) async fn decide(
     let row = tx
         .maybe(
             "SELECT state, scope, subject, run, commit_sha, new_tree, graph_id, task_id, \
-             merge_id, token, CASE WHEN expires_at > 0 AND expires_at <= {now} THEN 1 ELSE 0 END AS late \
+             merge_id, CASE WHEN expires_at > 0 AND expires_at <= {now} THEN 1 ELSE 0 END AS late \
              FROM approvals WHERE id = $1 {lock}",
             args![id],
         )
@@ -53,7 +51,7 @@ pub(super) async fn decide(
             format!("request for approval {id} is {state}: only one that is pending is decided");
         return Err(StoreError::conflict(text).into());
     }
-    let own = approve && state == ApprovalState::Pending && is_own(tx, &row, operator).await?;
+    let own = approve && state == ApprovalState::Pending && is_own(tx, id, operator).await?;
     if own && !rules.self_approval {
         return Err(own_request(id, operator).into());
     }
@@ -102,22 +100,31 @@ pub(super) async fn decide(
     Ok(change)
 }
 
-/// Whether a request is the operator's own: made with the same token, about the work of the agent
-/// that the token is bound to, or about work that was handed in with it.
-async fn is_own(tx: &mut Tx<'_>, request: &Record, operator: &Operator) -> Done<bool> {
-    if request.text("token")? == operator.token {
+/// Whether a request is the operator's own: made or changed with the same token, at whatever time;
+/// about the work of the agent that the token is bound to, or about work that was handed in with it.
+async fn is_own(tx: &mut Tx<'_>, request: i64, operator: &Operator) -> Done<bool> {
+    let asked = tx
+        .maybe(
+            "SELECT o.id FROM approvals o WHERE (o.id = $1 OR o.task_id > 0 \
+             AND o.subject = 'task' AND o.task_id = (SELECT a.task_id FROM approvals a \
+             WHERE a.id = $1 AND a.subject = 'task')) AND (o.token = $2 OR EXISTS (SELECT 1 \
+             FROM approval_requesters r WHERE r.approval_id = o.id AND r.token = $2)) LIMIT 1",
+            args![request, &operator.token],
+        )
+        .await?;
+    if asked.is_some() {
         return Ok(true);
     }
-    let Some(merge) = some(request, "merge_id")? else { return Ok(false) };
     // The branch of an epic has the work of several.
     let part = tx
         .maybe(
-            "SELECT p.id FROM merge_queue m JOIN merge_queue p ON p.graph_id = m.graph_id \
+            "SELECT p.id FROM approvals r JOIN merge_queue m ON m.id = r.merge_id \
+             JOIN merge_queue p ON p.graph_id = m.graph_id \
              AND (p.id = m.id OR p.project_id = m.project_id AND p.target = m.branch \
              AND p.state = 'merged') JOIN attempts a ON a.task_id = p.task_id \
              AND a.epoch = p.epoch LEFT JOIN merge_consents c ON c.merge_id = p.id \
-             WHERE m.id = $1 AND (c.token = $2 OR a.agent = $3) LIMIT 1",
-            args![merge, &operator.token, &operator.agent],
+             WHERE r.id = $1 AND (c.token = $2 OR a.agent = $3) LIMIT 1",
+            args![request, &operator.token, &operator.agent],
         )
         .await?;
     Ok(part.is_some())
@@ -143,31 +150,30 @@ pub(super) async fn keep_apart(
     if rules.self_approval {
         return Ok(());
     }
-    let latest = tx
-        .maybe(
-            "SELECT id, state, token, merge_id FROM approvals WHERE task_id = $1 \
-             AND task_id > 0 AND subject = 'task' ORDER BY id DESC LIMIT 1",
-            args![task.0],
-        )
-        .await?;
-    if let Some(row) = latest
-        && row.named("state", ApprovalState::from_name)? != ApprovalState::Approved
-        && is_own(tx, &row, operator).await?
+    if let Some(latest) = start_request(tx, task).await?
+        && latest.state != ApprovalState::Approved
+        && is_own(tx, latest.id, operator).await?
     {
-        return Err(own_request(row.int("id")?, operator).into());
+        return Err(own_request(latest.id, operator).into());
     }
     Ok(())
 }
 
 /// Whoever tries a task again that waits for its approval, or whose request was withdrawn, has
-/// approved it.
+/// approved it, as it is now. One that was rejected is asked about again.
 pub(super) async fn approve_start(tx: &mut Tx<'_>, task: TaskId, operator: &Operator) -> Done<()> {
+    match start_request(tx, task).await? {
+        Some(latest) if latest.state == ApprovalState::Pending => {}
+        Some(latest) if latest.state == ApprovalState::Withdrawn => {
+            ask_anew(tx, task, &latest.token).await?;
+        }
+        _no_request_or_decided => return Ok(()),
+    }
     let rows = tx
         .all(
             "UPDATE approvals SET state = 'approved', ended_at = {now}, decided_by = $2, \
-             decided_token = $3, reason = $4 WHERE id = (SELECT MAX(id) FROM approvals \
-             WHERE task_id = $1 AND task_id > 0 AND subject = 'task') \
-             AND state IN ('pending', 'withdrawn') \
+             decided_token = $3, reason = $4 WHERE task_id = $1 AND task_id > 0 \
+             AND subject = 'task' AND state = 'pending' \
              RETURNING id, state, graph_id, task_id, merge_id",
             args![task.0, &operator.name, &operator.token, &operator.reason],
         )
@@ -178,26 +184,46 @@ pub(super) async fn approve_start(tx: &mut Tx<'_>, task: TaskId, operator: &Oper
     Ok(())
 }
 
-/// A task that waits for its approval was changed: whoever decides is asked about what it is now,
-/// by whoever changed it.
+/// The text of a task was changed whose start is to be approved: no approval so far is for that. It
+/// is blocked, and whoever decides is asked about what it is now, by whoever changed it; one that is
+/// over, when it is tried again.
 pub(super) async fn ask_again(tx: &mut Tx<'_>, task: TaskId, operator: &Operator) -> Done<()> {
-    let asked = tx
+    let Some(latest) = start_request(tx, task).await? else { return Ok(()) };
+    if latest.scope == start_scope(tx, task).await? {
+        return Ok(());
+    }
+    tx.run(
+        "INSERT INTO approval_requesters (approval_id, token) VALUES ($1, $2) \
+         ON CONFLICT (approval_id, token) DO NOTHING",
+        args![latest.id, &operator.token],
+    )
+    .await?;
+    let withdrawn = tx
         .maybe(
-            "SELECT id FROM approvals WHERE task_id = $1 AND task_id > 0 AND subject = 'task' \
-             AND state = 'pending'",
+            "UPDATE approvals SET state = 'withdrawn', ended_at = {now}, \
+             reason = 'the task was changed' WHERE id = $1 AND state IN ('pending', 'approved') \
+             RETURNING id, state, graph_id, task_id, merge_id",
+            args![latest.id],
+        )
+        .await?;
+    if let Some(row) = withdrawn {
+        ended(tx, &row)?;
+    }
+    let open = tx
+        .maybe(
+            "UPDATE tasks SET state = 'blocked' WHERE id = $1 \
+             AND state IN ('ready', 'waiting', 'blocked') RETURNING graph_id",
             args![task.0],
         )
         .await?;
-    if asked.is_none() {
-        return Ok(());
+    if let Some(row) = open {
+        ask_anew(tx, task, &operator.token).await?;
+        let event = NewEvent::new(TaskEventKind::TaskBlocked).task(task);
+        let event = event.graph(GraphId(row.int("graph_id")?));
+        // No worker can have this name: it has a space.
+        tx.emit(event.agent(format!("operator {}", operator.name)).text("its text was changed"));
     }
-    settle(tx, PendingOf::Task(task), "the task was changed, and is asked about again").await?;
-    let task = crate::store::tasks::one(tx, task).await?;
-    let submission = TaskSubmission {
-        description: task.description,
-        ..TaskSubmission::new(task.key, task.title, task.action)
-    };
-    ask_for_task(tx, task.graph, task.id, &submission, &operator.token).await
+    Ok(())
 }
 
 fn rejected(what: &str, operator: &Operator) -> String {

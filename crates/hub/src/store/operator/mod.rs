@@ -237,16 +237,16 @@ async fn perform(
     if let Command::RetryTask { task, .. } | Command::ResolveTask { task, .. } = command {
         approvals::keep_apart(tx, *task, operator, rules).await?;
     }
-    let change = change(tx, command, operator, rules).await?;
+    if let Command::RetryTask { task, .. } = command {
+        approvals::approve_start(tx, *task, operator).await?;
+    }
+    let mut change = change(tx, command, operator, rules).await?;
     // Whoever acts on a task that waits for an approval decides about it.
     let acted = "a person acted on the task";
     match command {
-        Command::RetryTask { task, .. } => {
-            approvals::approve_start(tx, *task, operator).await?;
-        }
-        // What was asked about is not what would start now.
         Command::EditTask { task, .. } if change.before != change.after => {
             approvals::ask_again(tx, *task, operator).await?;
+            change.after = tasks::record(tx, *task).await?;
         }
         Command::CancelTask { task }
         | Command::TakeOverTask { task }

@@ -3,6 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::{Change, Operator};
+use crate::store::approvals::digest;
 use crate::store::conflicts::{release_redos, solved, wait_no_more};
 use crate::store::done_task::done_task;
 use crate::store::epics::{Destination, enqueue};
@@ -39,6 +40,11 @@ async fn shown(tx: &mut Tx<'_>, id: TaskId) -> Done<Shown> {
     Ok(of_row(&row)?)
 }
 
+/// A task as records show it now.
+pub(super) async fn record(tx: &mut Tx<'_>, id: TaskId) -> Done<Json> {
+    Ok(shown(tx, id).await?.record)
+}
+
 fn of_row(row: &Record) -> Result<Shown, StoreError> {
     let text = |column: &str| -> Result<Json, StoreError> {
         Ok(row.opt_text(column)?.map_or(Json::Null, |text| cut(&text).into()))
@@ -65,9 +71,14 @@ fn of_row(row: &Record) -> Result<Shown, StoreError> {
     })
 }
 
-fn cut(text: &str) -> &str {
-    let end = (0..=KEPT.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
-    text.get(..end.unwrap_or(0)).unwrap_or_default()
+/// A longer text is still told from another by its digest.
+fn cut(text: &str) -> String {
+    if text.len() <= KEPT {
+        return text.to_owned();
+    }
+    let end = (0..=KEPT).rev().find(|at| text.is_char_boundary(*at));
+    let kept = text.get(..end.unwrap_or(0)).unwrap_or_default();
+    format!("{kept}… ({} bytes, {})", text.len(), digest(&text))
 }
 
 async fn changed(tx: &mut Tx<'_>, id: TaskId, before: Shown, merge: Option<i64>) -> Done<Change> {

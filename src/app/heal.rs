@@ -10,6 +10,7 @@ use super::agents::Agents;
 use super::bundle::{self, Destination, Origin, WrittenBundle};
 use super::delivery::secrets;
 use super::hub_approvals::{ApprovalContext, HubApprovals};
+use super::hub_flakes::HubFlakes;
 use super::run::refuse_certain;
 use super::sandbox::{self, Need, network};
 use super::session::{self, Purpose, Session};
@@ -145,7 +146,14 @@ async fn heal_in(
         env = with_secrets(env, values);
     }
     let HealPlan {
-        author, reviewer, limits, approval_timeout, policy, sandbox: sandbox_plan, ..
+        author,
+        reviewer,
+        limits,
+        approval_timeout,
+        policy,
+        sandbox: sandbox_plan,
+        pull_request,
+        azure: _,
     } = plan;
     let agents =
         Agents::connect(&author, &reviewer, workspace.root(), &env, azure.as_ref(), &redactor);
@@ -239,6 +247,7 @@ async fn heal_in(
         author: header.author.clone(),
         redactor: redactor.clone(),
     };
+    let flakes = HubFlakes::learn(None, pull_request.as_ref(), &request.env, &workspace).await;
     let repository = workspace.clone();
     let dependencies = RunDependencies {
         header,
@@ -261,7 +270,11 @@ async fn heal_in(
         parallelism: parallelism(),
     };
     let (run, base) = (session.run, session.base.clone());
-    let summary = session.drive(dependencies, reporters, cancel).await?;
+    let outcome = session.drive(dependencies, reporters, cancel).await;
+    if let Some(flakes) = flakes {
+        flakes.report().await;
+    }
+    let summary = outcome?;
     let written = match &destination {
         Some(to) => bundle::write(to, &origin, &repository, &summary)?,
         None => None,

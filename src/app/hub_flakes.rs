@@ -61,11 +61,17 @@ impl HubFlakes {
         Some(Self { client, redactor, repository, path, before: BTreeMap::new() })
     }
 
-    /// The repository's own memory together with the hub's; the hub's part is written down for the
-    /// run, and for whoever looks at it without the hub.
-    pub(super) async fn learn(&mut self) {
-        let mut known = FlakyTests::load(&self.path);
-        match self.ask().await {
+    /// The memory, if [`HubFlakes::of`] knows one, for a run that is about to begin: the hub's part is
+    /// written down for it, and for whoever looks at it without the hub.
+    pub(super) async fn learn(
+        tasks: Option<&TasksPlan>,
+        pull_request: Option<&PullRequestPlan>,
+        env: &Environment,
+        workspace: &Workspace,
+    ) -> Option<Self> {
+        let mut memory = Self::of(tasks, pull_request, env, workspace)?;
+        let mut known = FlakyTests::load(&memory.path);
+        match memory.ask().await {
             Ok(theirs) => {
                 known.learn(theirs);
                 if let Err(error) = known.save() {
@@ -74,7 +80,8 @@ impl HubFlakes {
             }
             Err(why) => tracing::warn!(why, "the hub's flaky tests could not be read"),
         }
-        self.before = seen(&known);
+        memory.before = seen(&known);
+        Some(memory)
     }
 
     /// Both memories, for a look; nothing is written.

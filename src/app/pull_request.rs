@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::agents::Agents;
 use super::comment_event::{APPLY_COMMENT, github_event};
 use super::delivery::Delivering;
+use super::hub_flakes::HubFlakes;
 use super::run::{load_plan, refuse_certain};
 use super::sandbox::{self, Need};
 use super::session::{Purpose, Session};
@@ -158,8 +159,13 @@ pub async fn check_pull_request(
         plan.limits = Limits { max_iterations: 1, ..plan.limits };
     }
     let workspace_root = workspace.root().to_owned();
-    let (summary, run, run_folder) =
-        gates(workspace, plan, number, &job, &redactor, reporters, &cancel).await?;
+    let flakes = HubFlakes::learn(plan.tasks.as_ref(), Some(&pull), &job.env, &workspace).await;
+    let gated = gates(workspace, plan, number, &job, &redactor, reporters, &cancel).await;
+    // What a fork's tests do says nothing of the repository's.
+    if let Some(flakes) = flakes.filter(|_| !stranger) {
+        flakes.report().await;
+    }
+    let (summary, run, run_folder) = gated?;
     let Some(provider) = provider else { return Ok(PullRequestOutcome { summary, notes }) };
     let events = greenloop_report::read_events(&run_folder.join(greenloop_report::EVENTS_FILE))
         .unwrap_or_default();

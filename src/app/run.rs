@@ -351,11 +351,9 @@ pub async fn run(
     if let Some(plan) = &plan.telemetry {
         reporters.push(telemetry::reporter(plan, &request.env));
     }
-    let mut flakes =
-        HubFlakes::of(tasks_plan.as_ref(), plan.pull_request.as_ref(), &request.env, &workspace);
-    if let Some(flakes) = &mut flakes {
-        flakes.learn().await;
-    }
+    let flakes =
+        HubFlakes::learn(tasks_plan.as_ref(), plan.pull_request.as_ref(), &request.env, &workspace)
+            .await;
     let dependencies = RunDependencies {
         header,
         spec,

@@ -91,3 +91,38 @@ fn what_one_clone_has_seen_the_other_knows() {
         .into();
     assert_eq!(ran.code, Some(0), "{}", ran.all());
 }
+
+/// `heal` and `pr` have the hub's memory, too.
+#[test]
+fn a_command_that_is_healed_learns_and_reports_flaky_tests() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = Hub::start(folder.path());
+    let ran_once = folder.path().join("ran-once");
+    let clone = || {
+        let clone = deployable(free_port(), "hello\n", "hello", "");
+        let config = clone.read("config.yaml");
+        clone.write("config.yaml", &format!("{config}sandbox: {{level: off}}\n"));
+        let manifest = "[package]\nname = \"fleet\"\nversion = \"0.1.0\"\nedition = \"2021\"\n";
+        clone.write("Cargo.toml", manifest);
+        let path = format!("\"{}\"", ran_once.display());
+        let library =
+            LIBRARY.replace("concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/.git/ran-once\")", &path);
+        clone.write("src/lib.rs", &library);
+        clone.write(".gitignore", "/service\n/target\nCargo.lock\n");
+        clone.commit("tests");
+        clone.git(&["remote", "add", "origin", "https://example.org/fleet.git"]);
+        clone
+    };
+    let first = clone();
+    let healed = run(&first, &hub, &["heal", "--", "cargo test --offline --lib --no-fail-fast"]);
+    assert_eq!(healed.code, Some(0), "{}", healed.all());
+    assert_eq!(flaky_tests(&clone(), &hub), ["tests::chance"]);
+    for arguments in
+        [&["heal", "--", "true"][..], &["pr", "--number", "7", "--environment", "local"]]
+    {
+        let other = clone();
+        let ran = run(&other, &hub, arguments);
+        assert_eq!(ran.code, Some(0), "{}", ran.all());
+        assert!(other.read(".git/greenloop/flaky.json").contains("tests::chance"), "{arguments:?}");
+    }
+}

@@ -228,6 +228,26 @@ mod tests {
     use greenloop_patch::MemoryTree;
 
     #[test]
+    fn a_name_that_some_system_takes_for_another_one_collides() {
+        let path = |path: &str| RepoPath::new(path).expect("a path");
+        let tree: MemoryTree = ["src/Caf\u{e9}.py", "src/re\u{301}sume\u{301}.py", "src/a.py"]
+            .into_iter()
+            .map(|file| (path(file), FileContent::regular("")))
+            .collect();
+        let subject = Subject::of_tree(&tree, []);
+        for (name, expect) in [
+            ("src/Cafe\u{301}.py", Some("src/Caf\u{e9}.py")),
+            ("src/r\u{e9}sum\u{e9}.py", Some("src/re\u{301}sume\u{301}.py")),
+            ("src/CAF\u{c9}.py", Some("src/Caf\u{e9}.py")),
+            ("SRC/A.py", Some("src/a.py")),
+            ("src/cafe.py", None),
+            ("src/a.py", None),
+        ] {
+            assert_eq!(subject.collides(&path(name)), expect.map(path), "{name}");
+        }
+    }
+
+    #[test]
     fn a_failure_names_a_file_by_path_or_by_a_name_of_its_own() {
         let path = |path: &str| RepoPath::new(path).expect("a path");
         let tree: MemoryTree = ["Dockerfile", "a/package.json", "b/package.json"]

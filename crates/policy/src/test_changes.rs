@@ -18,6 +18,8 @@ use greenloop_model::{FileChange, RepoPath};
 
 /// How many tests of one stretch of lines may have other names.
 const MAX_RENAMED: usize = 200;
+/// How much of a definition's first line is compared.
+const MAX_HEAD: usize = 200;
 /// How many assertions that a parametrized test makes are written out.
 const MAX_SUBSTITUTED: usize = 10_000;
 
@@ -371,7 +373,7 @@ impl Layout {
         for (at, line) in after.iter().enumerate() {
             let level = indent(line);
             let says = !says_nothing(&normal(line));
-            let above = open.iter().rposition(|(_, other, _)| *other < level);
+            let above = open.partition_point(|(_, other, _)| *other < level).checked_sub(1);
             let around = above.and_then(|above| open[above].2);
             layout.enclosing.push(around);
             let within = around.is_some_and(|at| lines.is_added(at) || layout.within_new[at]);
@@ -396,7 +398,7 @@ impl Layout {
                 layout.used.extend(line.split(word).filter(|it| !it.is_empty()).map(str::to_owned));
             }
             if let Some((level, name)) = definition(line) {
-                let around = layout.enclosing[at].map(|at| after[at].trim().to_owned());
+                let around = layout.enclosing[at].map(|at| head(&after[at]));
                 layout.kept.insert((level, name, around));
             }
         }
@@ -783,7 +785,7 @@ impl TestFile {
             return Some("an assertion that existing tests use is defined again");
         }
         let parts = index.checked_sub(1).is_some_and(|above| hits(&PARTIAL, &self.after[above]));
-        let around = self.layout.enclosing[index].map(|at| self.after[at].trim().to_owned());
+        let around = self.layout.enclosing[index].map(|at| head(&self.after[at]));
         let named = definition(line).or_else(|| {
             let found = ASSIGNS.as_ref()?.captures(line)?;
             Some((found[1].to_owned(), found[2].to_owned()))
@@ -842,6 +844,11 @@ impl TestFile {
     fn was_used(&self, name: &str) -> bool {
         self.layout.used.contains(name) && !self.layout.defined.contains(name)
     }
+}
+
+/// As much of a definition's first line as tells it from others.
+fn head(line: &str) -> String {
+    line.trim().chars().take(MAX_HEAD).collect()
 }
 
 /// The words of a line that can be names.

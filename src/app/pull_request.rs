@@ -470,14 +470,14 @@ pub async fn apply_fix(
     let Provider { conversation, pusher, request } = &provider;
     let may_not =
         |who: &str| refused(format!("{who} may not push to this repository: nothing was applied"));
-    let user = match applicant {
-        Applicant::Job => None,
+    let (user, offer) = match applicant {
+        Applicant::Job => (None, offered(conversation.as_ref(), request).await?),
         Applicant::User(user) => match conversation.may_push(user).await? {
-            Some(true) => Some(user.clone()),
+            Some(true) => (Some(user.clone()), offered(conversation.as_ref(), request).await?),
             Some(false) | None => return Err(may_not(user)),
         },
         Applicant::Commenter => match asked(conversation.as_ref(), request, APPLY_COMMENT).await? {
-            Asked::By(author) => Some(plain(&author.name)),
+            Asked::By(author, offer) => (Some(plain(&author.name)), Some(offer)),
             Asked::Refused(names) => return Err(may_not(&names.join(", "))),
             Asked::Nobody => {
                 return Ok(format!(
@@ -494,7 +494,7 @@ pub async fn apply_fix(
             "pull request {number} comes from a fork: its branch is not written to"
         )));
     }
-    let Some(offer) = offered(conversation.as_ref(), request).await? else {
+    let Some(offer) = offer else {
         return Err(refused(format!("pull request {number} has no fix that could be applied")));
     };
     if offer.head != request.head {

@@ -11,7 +11,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Conversation, MARKER, Offer, ReviewedRequest, string};
+use super::{Conversation, Offer, ReviewedRequest, ours, string};
 use greenloop_ports::PullRequestError;
 
 /// People whose permission is looked up for one pull request.
@@ -29,6 +29,8 @@ pub struct Author {
 /// A comment of a person, or the one with the offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remark {
+    /// As in the [`Comment`](super::Comment) of the same text.
+    pub(super) id: String,
     pub author: Author,
     pub body: String,
     /// When it was written.
@@ -41,6 +43,7 @@ impl Remark {
     /// From the fields of a provider's record; `None` where one is missing.
     pub(super) fn read(
         value: &Value,
+        id: String,
         author: Author,
         [body, written, changed]: [&str; 3],
     ) -> Option<Self> {
@@ -48,7 +51,7 @@ impl Remark {
         let written = time(written)?;
         let body = string(value, &[body])?;
         // A comment that was never changed may have no such time.
-        Some(Self { author, body, written, changed: time(changed).unwrap_or(written) })
+        Some(Self { id, author, body, written, changed: time(changed).unwrap_or(written) })
     }
 
     fn asks(&self, words: &str) -> bool {
@@ -61,30 +64,38 @@ impl Remark {
 pub enum Asked {
     /// Nobody has asked since the fix was offered.
     Nobody,
-    /// People have asked who may not push, or of whom that is not known.
+    /// People have asked who may not push, or of whom that is not known, with the reason.
     Refused(Vec<String>),
-    /// This person may push, and has asked.
-    By(Author),
+    /// This person may push, and has asked for this fix.
+    By(Author, Offer),
 }
 
-/// Who asks with a comment whose first line is `words` for the fix that is offered.
+/// Who asks with a comment whose first line is `words` for the fix that is offered, the last one
+/// who asked first.
 ///
 /// # Errors
-/// What the provider refuses, after retries.
+/// When the comments cannot be read. A permission that cannot be read refuses only that person.
 pub async fn asked(
     conversation: &dyn Conversation,
     request: &ReviewedRequest,
     words: &str,
 ) -> Result<Asked, PullRequestError> {
+    let Some((comment, offer)) = ours(conversation, request).await?.and_then(|comment| {
+        let offer = Offer::read(&comment.body)?;
+        Some((comment, offer))
+    }) else {
+        return Ok(Asked::Nobody);
+    };
     let remarks = conversation.remarks(request).await?;
-    let offer = remarks.iter().rfind(|remark| remark.body.starts_with(MARKER));
-    let Some(offer) = offer.filter(|remark| Offer::read(&remark.body).is_some()) else {
+    // A comment that was edited between the two answers is another offer.
+    let is_offer = |remark: &&Remark| remark.id == comment.id && remark.body == comment.body;
+    let Some(offered) = remarks.iter().find(is_offer).map(|remark| remark.changed) else {
         return Ok(Asked::Nobody);
     };
     let mut people: Vec<&Author> = Vec::new();
-    for remark in &remarks {
+    for remark in remarks.iter().rev() {
         if remark.asks(words)
-            && remark.written > offer.changed
+            && remark.written > offered
             && !people.contains(&&remark.author)
             && people.len() < MOST_ASKED
         {
@@ -93,10 +104,11 @@ pub async fn asked(
     }
     let mut refused = Vec::new();
     for author in people {
-        if conversation.may_push(&author.id).await? == Some(true) {
-            return Ok(Asked::By(author.clone()));
+        match conversation.may_push(&author.id).await {
+            Ok(Some(true)) => return Ok(Asked::By(author.clone(), offer)),
+            Ok(Some(false) | None) => refused.push(author.name.clone()),
+            Err(error) => refused.push(format!("{} ({error})", author.name)),
         }
-        refused.push(author.name.clone());
     }
     Ok(if refused.is_empty() { Asked::Nobody } else { Asked::Refused(refused) })
 }

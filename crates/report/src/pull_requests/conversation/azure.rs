@@ -136,7 +136,9 @@ fn remarks(thread: &Value) -> Vec<Remark> {
             id: string(comment, &["author", "id"])?,
             name: string(comment, &["author", "displayName"])?,
         };
-        Remark::read(comment, author, ["content", "publishedDate", "lastContentUpdatedDate"])
+        let thread = thread.get("id")?.as_u64()?;
+        let id = format!("{thread}/{}", comment.get("id")?.as_u64()?);
+        Remark::read(comment, id, author, ["content", "publishedDate", "lastContentUpdatedDate"])
     };
     comments.into_iter().flatten().filter_map(read).collect()
 }

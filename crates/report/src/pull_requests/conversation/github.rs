@@ -127,7 +127,8 @@ impl Conversation for GithubConversation {
         let read = |value: &Value| {
             let login = string(value, &["user", "login"])?;
             let author = Author { id: login.clone(), name: login };
-            Remark::read(value, author, ["body", "created_at", "updated_at"])
+            let id = value.get("id")?.as_u64()?.to_string();
+            Remark::read(value, id, author, ["body", "created_at", "updated_at"])
         };
         let mut remarks: Vec<Remark> = found.iter().filter_map(read).collect();
         remarks.sort_by_key(|remark| remark.written);

@@ -121,7 +121,8 @@ impl Conversation for GitlabConversation {
                 id: note.get("author")?.get("id")?.as_u64()?.to_string(),
                 name: string(note, &["author", "username"])?,
             };
-            Remark::read(note, author, ["body", "created_at", "updated_at"])
+            let id = note.get("id")?.as_u64()?.to_string();
+            Remark::read(note, id, author, ["body", "created_at", "updated_at"])
         };
         Ok(self.list(request.number).await?.iter().filter_map(read).collect())
     }

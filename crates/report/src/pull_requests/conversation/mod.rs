@@ -183,8 +183,7 @@ pub async fn tell(
     comment: Option<&ReviewComment>,
     offer: Option<&Offer>,
 ) -> Result<Told, PullRequestError> {
-    let there = conversation.comments(request).await?;
-    let there = there.into_iter().rfind(|comment| comment.body.starts_with(MARKER));
+    let there = ours(conversation, request).await?;
     let Some(comment) = comment else {
         let Some(old) = there else { return Ok(Told::Nothing) };
         let body = format!(
@@ -234,10 +233,8 @@ pub async fn settle(
     request: &ReviewedRequest,
     text: &str,
 ) -> Result<(), PullRequestError> {
-    let comments = conversation.comments(request).await?;
-    let ours = comments.iter().rfind(|comment| comment.body.starts_with(MARKER));
-    let Some(comment) = ours else { return Ok(()) };
-    conversation.edit(request, comment, &format!("{MARKER}-->\n{text}"), true).await
+    let Some(comment) = ours(conversation, request).await? else { return Ok(()) };
+    conversation.edit(request, &comment, &format!("{MARKER}-->\n{text}"), true).await
 }
 
 /// The fix that is offered in the pull request.
@@ -248,9 +245,16 @@ pub async fn offered(
     conversation: &dyn Conversation,
     request: &ReviewedRequest,
 ) -> Result<Option<Offer>, PullRequestError> {
+    Ok(ours(conversation, request).await?.and_then(|comment| Offer::read(&comment.body)))
+}
+
+/// The one comment that is kept up to date.
+async fn ours(
+    conversation: &dyn Conversation,
+    request: &ReviewedRequest,
+) -> Result<Option<Comment>, PullRequestError> {
     let comments = conversation.comments(request).await?;
-    let ours = comments.iter().rfind(|comment| comment.body.starts_with(MARKER));
-    Ok(ours.and_then(|comment| Offer::read(&comment.body)))
+    Ok(comments.into_iter().rfind(|comment| comment.body.starts_with(MARKER)))
 }
 
 fn short(commit: &str) -> &str {

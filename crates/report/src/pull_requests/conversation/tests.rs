@@ -166,6 +166,7 @@ fn github(state: &mut State, method: &str, path: &str, body: &Value) -> (u16, Va
         ("GET", ["collaborators", user, "permission"]) => match *user {
             "ada" => (200, json!({"permission": "write"})),
             "eve" => (200, json!({"permission": "read"})),
+            "zoe" => (403, json!({"message": "Forbidden"})),
             _ => (404, json!({"message": "Not Found"})),
         },
         other => panic!("no such resource: {other:?}"),
@@ -586,17 +587,48 @@ async fn only_who_may_push_and_has_asked_since_the_offer_is_heard() {
         says("eve", WORDS);
         assert_eq!(heard().await, Asked::Refused(vec!["eve".to_owned()]), "{provider:?}");
         says("ada", "/greenloop apply\nthank you");
-        let Asked::By(author) = heard().await else { panic!("{provider:?}") };
-        assert_eq!(author.name, "ada", "{provider:?}");
+        let Asked::By(author, asked_for) = heard().await else { panic!("{provider:?}") };
+        assert_eq!((author.name.as_str(), asked_for), ("ada", offer()), "{provider:?}");
         // Another fix takes its place: what was asked for was the one before.
         let other = Offer { branch: "greenloop/0191".into(), ..offer() };
         running.tell(Some(&said), Some(&other)).await;
         assert_eq!(heard().await, Asked::Nobody, "{provider:?}");
         says("ada", WORDS);
-        assert!(matches!(heard().await, Asked::By(_)), "{provider:?}");
+        assert!(matches!(heard().await, Asked::By(_, taken) if taken == other), "{provider:?}");
         settle(running.conversation.as_ref(), &running.request, "done").await.unwrap();
         assert_eq!(heard().await, Asked::Nobody, "{provider:?}");
     }
+}
+
+#[tokio::test]
+async fn who_asks_gets_the_fix_that_the_comment_of_record_offers() {
+    let running = Running::start(PullRequestProvider::Github).await;
+    let says = |by: &'static str, text: &str, at: Option<(String, u64)>| {
+        let mut state = running.state.lock().unwrap();
+        let kept = keep(&mut state, &text.into(), at);
+        state.comments.iter_mut().find(|it| it.id == kept.id).unwrap().by = by;
+    };
+    let (conversation, request) = (running.conversation.as_ref(), &running.request);
+    let other = Offer { branch: "greenloop/0191".into(), ..offer() };
+    says("greenloop", &format!("{MARKER}{}-->\n", offer().fields()), None);
+    // Later, but beside a line: GitHub lists these elsewhere.
+    says("greenloop", &format!("{MARKER}{}-->\n", other.fields()), Some(("a.rs".into(), 5)));
+    // More than are looked up, before the one who may push; and one who cannot be looked up, after.
+    for stranger in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"] {
+        says(stranger, "/greenloop apply", None);
+    }
+    says("zoe", "/greenloop apply", None);
+    let Asked::Refused(names) = asked(conversation, request, "/greenloop apply").await.unwrap()
+    else {
+        panic!("nobody of these may push");
+    };
+    assert!(names[0].starts_with("zoe ("), "{names:?}");
+    says("ada", "/greenloop apply", None);
+    says("zoe", "/greenloop apply", None);
+    let found = asked(conversation, request, "/greenloop apply").await.unwrap();
+    let Asked::By(author, asked_for) = found else { panic!("{found:?}") };
+    assert_eq!(author.name, "ada");
+    assert_eq!(Some(asked_for), offered(conversation, request).await.unwrap());
 }
 
 #[test]

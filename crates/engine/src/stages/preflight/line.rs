@@ -30,7 +30,7 @@ enum Token {
 }
 
 /// Programs whose first argument, unless it is an option, is a script.
-const SHELLS: [&str; 5] = ["sh", "bash", "dash", "zsh", "ksh"];
+pub(super) const SHELLS: [&str; 5] = ["sh", "bash", "dash", "zsh", "ksh"];
 
 /// Words of the shell's grammar after which a command begins.
 const LEADING: [&str; 12] =
@@ -157,7 +157,7 @@ fn begins(tokens: &[Token], name: &str) -> bool {
     })
 }
 
-fn base_name(program: &str) -> &str {
+pub(super) fn base_name(program: &str) -> &str {
     program.rsplit('/').next().unwrap_or(program)
 }
 

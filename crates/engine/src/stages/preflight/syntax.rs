@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 
 use greenloop_config::program::ProgramFault;
 
+use super::line::{SHELLS, base_name};
+
 /// A construct of bash.
 struct Construct {
     name: &'static str,
@@ -78,7 +80,10 @@ pub(super) fn fault(line: &str) -> Option<ProgramFault> {
                       COMMAND & PID=$!; …; wait $PID",
         });
     }
-    let unknown = shell.constructs.into_iter().find(|construct| !knows(construct.probe))?;
+    // Who asks the shell for `pipefail` goes on without it.
+    let asked = |construct: &Construct| shell.asks_for_pipefail && construct.name == PIPEFAIL.name;
+    let needed = shell.constructs.into_iter().filter(|construct| !asked(construct));
+    let unknown = needed.into_iter().find(|construct| !knows(construct.probe))?;
     Some(ProgramFault::ShellSyntax { what: unknown.what, instead: unknown.instead })
 }
 
@@ -101,8 +106,18 @@ fn has_shell() -> bool {
 struct Scanned {
     constructs: Vec<&'static Construct>,
     ends_in_background: bool,
-    /// Whether the output of one command is the input of another.
-    has_pipe: bool,
+    /// A subshell is there only to try `set -o pipefail`.
+    asks_for_pipefail: bool,
+    /// Whether the last command stands in a pipeline that began before it.
+    in_pipe: bool,
+    /// Whether a pipeline ends in a program that passes, whatever is piped into it.
+    ends_in_filter: bool,
+    /// Brackets of subshells that are open.
+    depth: usize,
+    /// Whether no command stands between the last bracket and what comes.
+    at_bracket: Option<char>,
+    /// Lines for `sh -c`, and whether an option makes the shell pass on the status of a pipe.
+    scripts: Vec<(String, bool)>,
     negated: bool,
     /// The text before the last command.
     operator: &'static str,
@@ -113,11 +128,66 @@ struct Scanned {
 impl Scanned {
     /// Another command begins.
     fn begin(&mut self, operator: &'static str) {
+        self.at_bracket = None;
+        if operator == "|" {
+            self.in_pipe = true;
+        } else {
+            self.end_pipeline();
+        }
         // An empty line, or a `;` at the end, begins none.
         if !self.command.is_empty() {
             self.operator = operator;
         }
     }
+
+    fn end_pipeline(&mut self) {
+        self.ends_in_filter |= std::mem::take(&mut self.in_pipe) && is_filter(&self.command);
+    }
+
+    fn close_bracket(&mut self) {
+        // That of a pattern of `case`: what stood before it was no pipe.
+        if self.depth == 0 {
+            self.in_pipe = false;
+        }
+        self.depth = self.depth.saturating_sub(1);
+        let tries = self.command.first().is_some_and(|first| first == "set");
+        if self.at_bracket == Some('(') && tries && self.command.iter().any(|w| w == "pipefail") {
+            self.asks_for_pipefail = true;
+        }
+        self.at_bracket = Some(')');
+    }
+}
+
+/// Programs that pass whatever they are given.
+const FILTERS: [&str; 21] = [
+    "tee", "cat", "tac", "head", "tail", "grep", "egrep", "fgrep", "sed", "awk", "sort", "uniq",
+    "cut", "tr", "wc", "nl", "fold", "fmt", "column", "less", "ts",
+];
+
+fn is_filter(command: &[String]) -> bool {
+    let Some((program, options)) = command.split_first() else { return false };
+    // `grep -q` is there for its status.
+    let is_quiet = |word: &String| {
+        word == "--quiet" || word.starts_with('-') && !word.starts_with("--") && word.contains('q')
+    };
+    let program = base_name(program);
+    FILTERS.contains(&program) && !(program.ends_with("grep") && options.iter().any(is_quiet))
+}
+
+/// Whether what follows these words is a line for the shell among them.
+fn runs_line(command: &[String]) -> bool {
+    let Some((last, before)) = command.split_last() else { return false };
+    let is_option = |word: &str| word.starts_with('-') && !word.starts_with("--");
+    let Some(shell) = before.iter().rposition(|word| SHELLS.contains(&base_name(word))) else {
+        return false;
+    };
+    let mut named = false;
+    let only_options = before[shell + 1..].iter().all(|word| {
+        let fits = named || word.starts_with(['-', '+']);
+        named = word.starts_with(['-', '+']) && word.ends_with('o');
+        fits
+    });
+    is_option(last) && last.contains('c') && only_options
 }
 
 /// The constructs outside quotes, comments and here-documents, in their order.
@@ -126,6 +196,8 @@ fn scan(line: &str) -> Scanned {
     let mut rest = line;
     // The unquoted part of the word that is read.
     let mut word = String::new();
+    // All of it, as a command gets it.
+    let mut text = String::new();
     let mut in_word = false;
     let mut commands = true;
     let mut here_documents: Vec<(String, bool)> = Vec::new();
@@ -141,8 +213,9 @@ fn scan(line: &str) -> Scanned {
             if c == '(' && is_assignment(&word) {
                 found.constructs.push(&ARRAY);
             }
-            commands = end_word(&word, commands, &mut found);
+            commands = end_word(&word, &text, commands, &mut found);
             word.clear();
+            text.clear();
             in_word = false;
         }
         if !c.is_whitespace() {
@@ -152,6 +225,7 @@ fn scan(line: &str) -> Scanned {
             '\\' => {
                 in_word = true;
                 word.push('\\');
+                text.extend(next.chars().next());
                 rest = next.char_indices().nth(1).map_or("", |(at, _)| &next[at..]);
                 continue;
             }
@@ -160,6 +234,9 @@ fn scan(line: &str) -> Scanned {
                 word.push(c);
                 // A quote that is never closed is the shell's to report.
                 rest = after_quote(next, c);
+                let quoted = &next[..next.len() - rest.len()];
+                let quoted = quoted.strip_suffix(c).unwrap_or(quoted);
+                text.push_str(&if c == '"' { unescaped(quoted) } else { quoted.into() });
                 continue;
             }
             '$' if next.starts_with('(') || next.starts_with('{') => {
@@ -186,7 +263,6 @@ fn scan(line: &str) -> Scanned {
             }
             '|' if next.starts_with('&') => {
                 found.constructs.push(&PIPED_STREAMS);
-                found.has_pipe = true;
                 commands = true;
                 found.begin("|");
                 rest = &next[1..];
@@ -222,7 +298,6 @@ fn scan(line: &str) -> Scanned {
                 continue;
             }
             '|' => {
-                found.has_pipe = true;
                 commands = true;
                 found.begin("|");
             }
@@ -230,18 +305,28 @@ fn scan(line: &str) -> Scanned {
                 commands = true;
                 found.begin(";");
             }
-            '(' | ')' => commands = true,
+            '(' => {
+                commands = true;
+                found.depth += 1;
+                found.at_bracket = Some('(');
+            }
+            ')' => {
+                commands = true;
+                found.close_bracket();
+            }
             ' ' | '\t' | '<' | '>' => {}
             _ => {
                 in_word = true;
                 word.push(c);
+                text.push(c);
             }
         }
         rest = next;
     }
     if in_word {
-        end_word(&word, commands, &mut found);
+        end_word(&word, &text, commands, &mut found);
     }
+    found.end_pipeline();
     found
 }
 
@@ -249,14 +334,24 @@ fn scan(line: &str) -> Scanned {
 const LEADING: [&str; 11] =
     ["!", "{", "if", "then", "else", "elif", "while", "until", "do", "time", "command"];
 
-/// Judges a whole word; `begins`: a command may begin with it. Whether one may begin after it.
-fn end_word(word: &str, begins: bool, found: &mut Scanned) -> bool {
+/// Judges a whole word; `text`: with what is quoted in it; `begins`: a command may begin with it.
+/// Whether one may begin after it.
+fn end_word(word: &str, text: &str, begins: bool, found: &mut Scanned) -> bool {
     if begins {
+        // `case x in (a|b) COMMAND`: only a pattern stands directly before a command.
+        if found.at_bracket == Some(')') {
+            found.in_pipe = false;
+            found.at_bracket = None;
+        }
         found.command.clear();
         found.negated |= word == "!";
     }
     if begins && (LEADING.contains(&word) || word.split_once('=').is_some_and(is_variable)) {
         return true;
+    }
+    if runs_line(&found.command) {
+        let pipefail = found.command.iter().any(|word| word == "pipefail");
+        found.scripts.push((text.to_owned(), pipefail));
     }
     found.command.push(word.to_owned());
     if word == "[[" && begins {
@@ -277,13 +372,27 @@ fn is_variable((name, _): (&str, &str)) -> bool {
 /// What in the line keeps the exit status of an earlier command from being the line's, when it is
 /// known: said so that `the … hides it` is a sentence.
 pub(super) fn hides_status(line: &str) -> Option<&'static str> {
+    hides(line, false, 0)
+}
+
+/// `passed_on`: the shell of the line has `pipefail` set; `depth`: lines that it stands in.
+fn hides(line: &str, passed_on: bool, depth: usize) -> Option<&'static str> {
+    const DEEPEST: usize = 4;
     let shell = scan(line);
-    let pipefail = shell.constructs.iter().any(|construct| construct.name == PIPEFAIL.name);
+    let sets = shell.constructs.iter().any(|construct| construct.name == PIPEFAIL.name)
+        && (!shell.asks_for_pipefail || knows(PIPEFAIL.probe));
     if shell.negated {
         return None;
     }
-    if shell.has_pipe && !pipefail {
+    if shell.ends_in_filter && !sets && !passed_on {
         return Some("pipe");
+    }
+    if depth < DEEPEST {
+        let mut scripts = shell.scripts.iter();
+        let hidden = scripts.find_map(|(script, option)| hides(script, *option, depth + 1));
+        if hidden.is_some() {
+            return hidden;
+        }
     }
     let words: Vec<&str> = shell.command.iter().map(String::as_str).collect();
     let always_passes =
@@ -312,6 +421,17 @@ fn has_range(word: &str) -> bool {
 fn is_assignment(word: &str) -> bool {
     let Some(name) = word.strip_suffix('=') else { return false };
     is_variable((name.strip_suffix('+').unwrap_or(name), ""))
+}
+
+/// What double quotes pass on.
+fn unescaped(quoted: &str) -> String {
+    let mut text = String::new();
+    let mut chars = quoted.chars().peekable();
+    while let Some(c) = chars.next() {
+        let escaped = chars.next_if(|next| c == '\\' && "\"\\$`".contains(*next));
+        text.push(escaped.unwrap_or(c));
+    }
+    text
 }
 
 /// The rest after the closing quote; `text` begins inside the quotes.
@@ -487,8 +607,49 @@ mod tests {
             ("pytest -k 'a | b'", None),
             ("pytest \"$(git diff | head)\"", None),
             ("pytest > o 2>&1;", None),
+            // A pipe passes on the status of its last command, and that may be the one that counts.
+            ("git ls-files '*.py' | xargs pytest", None),
+            ("git ls-files | grep test_ | xargs pytest", None),
+            ("cat cases | python3 -m unittest", None),
+            ("pytest 2>&1 | grep -q 'failures=1'", None),
+            ("git diff --name-only | wc -l; pytest", Some("pipe")),
+            ("pytest | (tee o)", Some("pipe")),
+            ("(pytest | tee o) && make", Some("pipe")),
+            ("pytest | LC_ALL=C /usr/bin/tail -5", Some("pipe")),
+            // Patterns of `case`.
+            ("case $CI in true|1) pytest;; esac", None),
+            ("case $CI in (true|1) cat x;; tee|cat)\n cat y;; esac; pytest", None),
+            ("case $CI in true|1) pytest | tee o;; esac", Some("pipe")),
+            // A line in the line.
+            ("bash -c 'pytest | tee o'", Some("pipe")),
+            ("sh -ec \"cd a && pytest \\\"\\$X\\\" $Y | tail -5\"", Some("pipe")),
+            ("docker run x /bin/sh -c 'pytest || true' && make", Some("command after `||`")),
+            ("env A=1 bash -c \"bash -c 'pytest | cat'\"", Some("pipe")),
+            ("bash -c 'set -o pipefail; pytest | tee o'", None),
+            ("bash -o pipefail -c 'pytest | tee o'", None),
+            ("bash -euo pipefail -c 'pytest | tee o'", None),
+            ("bash -c 'git ls-files | xargs pytest'", None),
+            ("python3 -c 'a | tee'", None),
+            ("bash run.sh -c 'a | tee'", None),
         ] {
             assert_eq!(hides_status(line), expect, "{line:?}");
+        }
+    }
+
+    /// What tries whether the shell has `pipefail` works in any.
+    #[test]
+    fn a_line_that_asks_the_shell_for_pipefail_is_no_fault() {
+        for (line, expect) in [
+            ("(set -o pipefail) 2>/dev/null && set -o pipefail; true | true", true),
+            ("if (set -euo pipefail 2>/dev/null); then set -o pipefail; fi; true", true),
+            ("( set -o pipefail; true | true )", false),
+            ("set -o pipefail; true", false),
+            ("set -o pipefail || true", false),
+            ("(true) && set -o pipefail", false),
+        ] {
+            assert_eq!(scan(line).asks_for_pipefail, expect, "{line:?}");
+            let passes = Command::new("sh").args(["-c", line]).status().unwrap().success();
+            assert_eq!(fault(line).is_none(), passes, "{line:?}");
         }
     }
 

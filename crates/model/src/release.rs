@@ -118,7 +118,7 @@ pub enum Restoration {
     },
     /// The last verified release never stopped serving.
     Untouched { release: ReleaseId },
-    /// There was none: the failed release was stopped.
+    /// There was none: nothing of the failed release keeps running.
     Nothing,
     /// The run was cancelled, and the target did not accept the restore in the time that was left.
     Unconfirmed,

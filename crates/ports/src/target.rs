@@ -58,7 +58,7 @@ pub enum Restored {
         /// hurry, and left as soon as the target had accepted it.
         serving_after: Option<Duration>,
     },
-    /// There is no verified release; the failed one was stopped and nothing serves.
+    /// There is no verified release; nothing of the failed one keeps running, and nothing serves.
     Nothing,
     /// The last verified release never stopped serving.
     Untouched(Deployed),

@@ -6,7 +6,7 @@ use bollard::query_parameters::InspectContainerOptions;
 use super::containers::{ContainerState, Containers, HealthTry};
 use super::record::{ContainerRecord, ReleaseRecord};
 use crate::proxy::probe::{Probe, health_path};
-use crate::service_evidence::add_service_log;
+use crate::service_evidence::{ServiceLog, add_service_log};
 use crate::supervisor::control::ControlError;
 use crate::supervisor::protocol::RequestError;
 use greenloop_evidence::{ExtractLimits, Redactor, extract};
@@ -256,7 +256,7 @@ pub(super) fn error(
     redactor: &Redactor,
 ) -> TargetError {
     let clean = |text: &str| redactor.redact(text).into_owned();
-    let message = clean(&fault.to_string());
+    let mut message = clean(&fault.to_string());
     let (kind, own_class) = fault.weight(redactor);
     let mut class = own_class;
     let mut evidence = Evidence { notes: vec![message.clone()], ..Evidence::default() };
@@ -315,8 +315,13 @@ pub(super) fn error(
     }
     match remains.log {
         Some(Ok(said)) => {
-            let told = add_log(&mut evidence, &said, redactor);
-            let only_the_log_knows = matches!(fault, Fault::Exited { out_of_memory: false, .. })
+            let log = add_log(&mut evidence, &said, redactor);
+            let told = log.class;
+            let exited = matches!(fault, Fault::Exited { out_of_memory: false, .. });
+            if exited {
+                message = log.explain(message);
+            }
+            let only_the_log_knows = exited
                 || matches!(fault, Fault::HealthCheckFailed { .. } | Fault::Unhealthy { .. });
             if evidence.remedy.is_some() {
                 class = FailureClass::Config;
@@ -341,11 +346,11 @@ pub(super) fn error(
     TargetError { kind, message, class, evidence: Box::new(evidence), source }
 }
 
-/// What matters in the container's log; its class, where it tells one.
-fn add_log(evidence: &mut Evidence, said: &[u8], redactor: &Redactor) -> FailureClass {
+/// What matters in the container's log.
+fn add_log(evidence: &mut Evidence, said: &[u8], redactor: &Redactor) -> ServiceLog {
     if said.is_empty() {
         evidence.notes.push("the service wrote no output".to_owned());
-        return FailureClass::Unknown;
+        return ServiceLog::silent();
     }
     let whole = redactor.tail(said, said.len());
     add_service_log(evidence, &whole, LOG_SHOWN, redactor)

@@ -15,7 +15,7 @@ use super::service_log::{LogMark, read_since};
 use super::state::{Launch, ProcessDetail, ReleaseRecord, State};
 use crate::proxy::address::{foreign_listener, front_address};
 use crate::proxy::probe::{self, Probe, health_path};
-use crate::service_evidence::add_service_log;
+use crate::service_evidence::{ServiceLog, add_service_log};
 use crate::supervisor::control::{self, SupervisorLauncher};
 use crate::supervisor::deployer::{Deployer, shut_down as shut_down_target, target_error};
 use crate::supervisor::protocol::RequestError;
@@ -144,7 +144,7 @@ impl ProcessTarget {
 
     /// What the supervisor's error means for whoever asked, with the evidence of it.
     fn error(&self, error: RequestError, release: Option<ReleaseId>) -> TargetError {
-        let message = self.deployer.redactor.redact(&error.to_string()).into_owned();
+        let mut message = self.deployer.redactor.redact(&error.to_string()).into_owned();
         let (kind, own_class) = error.kind();
         let mut evidence = Evidence {
             notes: vec![message.clone()],
@@ -161,6 +161,7 @@ impl ProcessTarget {
                 }
                 other => other,
             };
+            let exited = matches!(error, RequestError::Exited { .. });
             let mut wrong_path = false;
             if let RequestError::Unhealthy { last: Some(probe), .. } = error {
                 evidence.remedy = health_path(&probe);
@@ -169,7 +170,13 @@ impl ProcessTarget {
             }
             if let Some(release) = release {
                 let said = self.read_log(release, LOG_READ);
-                class = self.add_log(&mut evidence, &said, own_class);
+                let log = self.add_log(&mut evidence, &said);
+                if log.class != FailureClass::Unknown {
+                    class = log.class;
+                }
+                if exited {
+                    message = log.explain(message);
+                }
             }
             if wrong_path {
                 class = FailureClass::Config;
@@ -211,17 +218,14 @@ impl ProcessTarget {
         }
     }
 
-    /// What matters in the service's log; its class, where it tells one.
-    fn add_log(&self, evidence: &mut Evidence, said: &[u8], class: FailureClass) -> FailureClass {
+    /// What matters in the service's log.
+    fn add_log(&self, evidence: &mut Evidence, said: &[u8]) -> ServiceLog {
         if said.is_empty() {
             evidence.notes.push("the service wrote no output".to_owned());
-            return class;
+            return ServiceLog::silent();
         }
         let whole = self.deployer.redactor.tail(said, said.len());
-        match add_service_log(evidence, &whole, LOG_SHOWN, &self.deployer.redactor) {
-            FailureClass::Unknown => class,
-            told => told,
-        }
+        add_service_log(evidence, &whole, LOG_SHOWN, &self.deployer.redactor)
     }
 
     fn read_log(&self, release: ReleaseId, limit: usize) -> Vec<u8> {

@@ -268,6 +268,10 @@ async fn a_candidate_that_fails_leaves_the_old_one_serving() {
     let said = error.evidence.service_log.unwrap();
     assert!(said.contains("no such table: vehicles"), "{said}");
     assert!(!error.evidence.excerpts.is_empty());
+    // One line says how it ended, and of what.
+    let how = "the new release exited before it became healthy: exit status 7: ";
+    assert!(error.message.starts_with(how), "{}", error.message);
+    assert!(error.message.contains("no such table: vehicles"), "{}", error.message);
     stand.serves("one").await;
 
     let mut request = stand.request("unhealthy");
@@ -284,6 +288,33 @@ async fn a_candidate_that_fails_leaves_the_old_one_serving() {
         .await
         .unwrap();
     assert!(matches!(restored, Restored::Untouched(d) if d.release == first));
+    stand.serves("one").await;
+    stand.end().await;
+}
+
+/// As on a full disk: nobody waits for an answer that does not come.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_cannot_be_written_is_reported_at_once() {
+    let mut stand = Stand::new();
+    let first = stand.deploy(&stand.target(), "one").await;
+    let go = stand.tree.path().join("go");
+    let wait = format!("until [ -e {} ]; do sleep 0.02; done; exit 7", go.display());
+    stand.plan.command = vec!["sh".into(), "-c".into(), wait];
+    let (target, request) = (stand.target(), stand.request("two"));
+    let release = request.release;
+    let rollout = tokio::spawn(async move {
+        target.roll_out(&request, &EventSink::null(), &CancellationToken::new()).await
+    });
+    Stand::until("the candidate runs", async || stand.pid_of(release).is_some()).await;
+    let (state, kept) = (stand.folder.join("state.json"), stand.folder.join("kept.json"));
+    std::fs::rename(&state, &kept).unwrap();
+    std::fs::create_dir(&state).unwrap();
+    std::fs::write(&go, "").unwrap();
+    let error = rollout.await.unwrap().unwrap_err();
+    assert!(error.message.contains("state.json cannot be written"), "{}", error.message);
+    std::fs::remove_dir(&state).unwrap();
+    std::fs::rename(&kept, &state).unwrap();
+    assert_eq!(stand.state().active(), Some(first));
     stand.serves("one").await;
     stand.end().await;
 }

@@ -380,7 +380,7 @@ impl Supervisor<Processes> {
         };
         let switching = Instant::now();
         if let Err(error) = self.switch(release, |_| {}) {
-            return self.give_up(RequestError::Supervisor { message: error.to_string() });
+            return self.give_up(RequestError::unsaved(&error));
         }
         let switch_took = switching.elapsed();
         let Some(Pending { purpose, startup, .. }) = self.take_pending() else { return Ok(()) };

@@ -36,21 +36,47 @@ pub fn port_owner(port: u16) -> Option<String> {
 
 /// What a person can do where `owner`, as [`port_owner`] names it, listens at `address`.
 pub(crate) fn remedy(address: &str, owner: Option<&str>) -> Remedy {
+    let port = address.rsplit(':').next().unwrap_or_default();
+    let own = std::fs::metadata("/proc/self").ok().map(|own| own.uid());
+    let user = port.parse().ok().and_then(user_at).filter(|user| Some(*user) != own);
+    if let Some(user) = user {
+        return of_another(user, port, owner.is_some());
+    }
     let pid = owner.and_then(|owner| owner.split(' ').next()?.parse::<u32>().ok());
     let (what, command) = match (pid, pid.and_then(supervised_state)) {
         (Some(_), Some(state)) => served(&state),
         (Some(pid), None) => {
             ("end that process, if it is not needed".to_owned(), format!("kill {pid}"))
         }
-        (None, _) => {
-            let port = address.rsplit(':').next().unwrap_or_default();
-            (
-                "find out which program that is, and end it if it is not needed".to_owned(),
-                format!("sudo ss -ltnp 'sport = :{port}'"),
-            )
-        }
+        (None, _) => (
+            "find out which program that is, and end it if it is not needed".to_owned(),
+            who_listens(port),
+        ),
     };
     Remedy { what, command: Some(command), person_only: true }
+}
+
+fn who_listens(port: &str) -> String {
+    format!("sudo ss -ltnp 'sport = :{port}'")
+}
+
+/// Nobody ends what another user runs, before they were asked: it may be in production.
+fn of_another(user: u32, port: &str, seen: bool) -> Remedy {
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let user = user_name(&passwd, user).map_or_else(|| user.to_string(), str::to_owned);
+    let what = format!(
+        "it belongs to user `{user}`: ask them, or deploy to an environment with another `url`"
+    );
+    Remedy { what, command: (!seen).then(|| who_listens(port)), person_only: true }
+}
+
+/// A user's name in the text of `/etc/passwd`.
+fn user_name(passwd: &str, uid: u32) -> Option<&str> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then_some(name)
+    })
 }
 
 /// The state folder of the target that the process supervises, when it is a supervisor.
@@ -85,10 +111,18 @@ fn served(state: &Path) -> (String, String) {
 /// The inodes of the sockets that listen at `port`: IPv4, then IPv6. Each table costs the kernel
 /// milliseconds, because it also holds the connections.
 fn inodes(port: u16) -> impl Iterator<Item = Vec<u64>> {
+    tables().map(move |table| listeners(&table, port).map(|(inode, _)| inode).collect())
+}
+
+fn tables() -> impl Iterator<Item = String> {
     ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|table| std::fs::read_to_string(table).ok())
-        .map(move |table| listeners(&table, port))
+}
+
+/// The user whose process listens at `port`, whoever that is: the tables show it to everybody.
+fn user_at(port: u16) -> Option<u32> {
+    tables().find_map(|table| listeners(&table, port).next().map(|(_, user)| user))
 }
 
 /// Whether one of these sockets is among a process's open files.
@@ -98,18 +132,15 @@ fn holds(open: std::fs::ReadDir, inodes: &[u64]) -> bool {
         .any(|file| inodes.contains(&file.ino()))
 }
 
-/// The inodes of the sockets that listen at `port` in one of the kernel's tables.
-fn listeners(table: &str, port: u16) -> Vec<u64> {
+/// The sockets that listen at `port` in one of the kernel's tables, each with its inode and user.
+fn listeners(table: &str, port: u16) -> impl Iterator<Item = (u64, u32)> + '_ {
     const LISTENING: &str = "0A";
     let port = format!(":{port:04X}");
-    table
-        .lines()
-        .filter_map(|line| {
-            let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-            let here = fields.get(1)?.ends_with(&port) && *fields.get(3)? == LISTENING;
-            here.then(|| fields.get(9)?.parse().ok())?
-        })
-        .collect()
+    table.lines().filter_map(move |line| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let here = fields.get(1)?.ends_with(&port) && *fields.get(3)? == LISTENING;
+        here.then(|| Some((fields.get(9)?.parse().ok()?, fields.get(7)?.parse().ok()?)))?
+    })
 }
 
 #[cfg(test)]
@@ -130,6 +161,22 @@ mod tests {
             let (what, command) = served(Path::new(state));
             assert!(what.contains("environment `local` of /src/fleet"), "{what}");
             assert_eq!(command, "cd /src/fleet && greenloop stop --environment local");
+        }
+    }
+
+    #[test]
+    fn what_another_user_runs_is_not_to_be_ended() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
+            0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1001        0 4711 1 0 100 0 0 10 0\n\
+            1: 0100007F:1F90 0100007F:8000 01 00000000:00000000 00:00000000 00000000  1002        0 4712 1 0 100 0 0 10 0\n";
+        assert_eq!(listeners(table, 8080).collect::<Vec<_>>(), [(4711, 1001)]);
+        let passwd = "root:x:0:0::/root:/bin/sh\nbob:x:1001:1001::/home/bob:/bin/sh\n";
+        assert_eq!(user_name(passwd, 1001), Some("bob"));
+        assert_eq!(user_name(passwd, 1), None);
+        for (seen, command) in [(true, None), (false, Some("sudo ss -ltnp 'sport = :8080'"))] {
+            let told = of_another(4_000_000_000, "8080", seen);
+            assert!(told.what.starts_with("it belongs to user `4000000000`: ask"), "{}", told.what);
+            assert_eq!(told.command.as_deref(), command);
         }
     }
 

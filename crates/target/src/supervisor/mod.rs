@@ -178,10 +178,7 @@ impl<W: Workload> Supervisor<W> {
                 let asker = Asker { connection, replies };
                 let (reply, next) = match self.answer(&asker, request).await {
                     Ok((reply, next)) => (reply, Ok(next)),
-                    Err(error) => {
-                        let message = error.to_string();
-                        (Some(RequestError::Supervisor { message }.into()), Err(error))
-                    }
+                    Err(error) => (Some(RequestError::unsaved(&error).into()), Err(error)),
                 };
                 if let Some(reply) = reply {
                     asker.tell(reply);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::release_state::StateError;
 use super::wire;
 use crate::proxy::listener::BindError;
 use crate::proxy::port_owner::remedy;
@@ -100,6 +101,11 @@ pub(crate) enum RequestError {
 }
 
 impl RequestError {
+    /// The state cannot be written: a disk that is full, a folder that is gone.
+    pub(crate) fn unsaved(error: &StateError) -> Self {
+        Self::Supervisor { message: greenloop_model::error_chain(error) }
+    }
+
     pub(crate) fn no_release(message: impl Into<String>) -> Self {
         Self::NoRelease { message: message.into() }
     }

@@ -172,9 +172,14 @@ impl<W: Workload> Supervisor<W> {
             (Purpose::RollOut, error) => self.state.fail(pending.release, &error.to_string()),
             (Purpose::RollBack | Purpose::Restore, _) => {}
         }
-        self.save()?;
+        let saved = self.save();
+        // Whoever waits is told in any case; what keeps the state from being written, first.
+        let error = match (&saved, error) {
+            (Ok(()), error) | (Err(_), error @ RequestError::Supervisor { .. }) => error,
+            (Err(full), _) => RequestError::unsaved(full),
+        };
         W::tell_given_up(pending, error);
-        Ok(())
+        saved
     }
 
     pub(crate) fn is_pending(&self, release: ReleaseId) -> bool {

@@ -82,8 +82,8 @@ pub(super) fn fault(line: &str) -> Option<ProgramFault> {
     }
     // Who asks the shell for `pipefail` goes on without it.
     let asked = |construct: &Construct| shell.asks_for_pipefail && construct.name == PIPEFAIL.name;
-    let needed = shell.constructs.into_iter().filter(|construct| !asked(construct));
-    let unknown = needed.into_iter().find(|construct| !knows(construct.probe))?;
+    let mut needed = shell.constructs.into_iter().filter(|construct| !asked(construct));
+    let unknown = needed.find(|construct| !knows(construct.probe))?;
     Some(ProgramFault::ShellSyntax { what: unknown.what, instead: unknown.instead })
 }
 

@@ -61,7 +61,7 @@ pub(super) fn init(args: InitArgs) -> Result<Exit, CommandError> {
         let planned = app::plan_init(request, &mut tell, &cancel).await;
         if cancel.is_cancelled() { None } else { Some(planned) }
     })?;
-    let Some(plan) = plan else { return Ok(Exit::Cancelled) };
+    let Some(plan) = plan else { return Ok(cancelled()) };
     let plan = plan?;
     if plan.files.is_empty() {
         output::print("everything is there already: greenloop config check\n")?;
@@ -79,13 +79,35 @@ pub(super) fn init(args: InitArgs) -> Result<Exit, CommandError> {
         output::tell("nothing was written (--dry-run)\n");
         return Ok(Exit::Ok);
     }
-    if !yes && terminal::confirm("Write these files?") != Some(true) {
-        output::tell("nothing was written; `greenloop init --yes` writes it without asking\n");
-        return Ok(Exit::NeedsPerson);
+    if !yes {
+        // From the first wait on, a signal ends nothing by itself.
+        let answer = block_on(async {
+            let cancel = terminal::cancel_on_signals();
+            let asked = tokio::task::spawn_blocking(|| terminal::confirm("Write these files?"));
+            tokio::select! {
+                answer = asked => Some(answer.ok().flatten()),
+                () = cancel.cancelled() => None,
+            }
+        })?;
+        match answer {
+            Some(Some(true)) => {}
+            Some(Some(false) | None) => {
+                output::tell(
+                    "nothing was written; `greenloop init --yes` writes it without asking\n",
+                );
+                return Ok(Exit::NeedsPerson);
+            }
+            None => return Ok(cancelled()),
+        }
     }
     let written = app::write_init(&plan)?;
     output::print(&next_steps(&plan, &written))?;
     Ok(Exit::Ok)
+}
+
+fn cancelled() -> Exit {
+    output::tell("\ncancelled: nothing was written\n");
+    Exit::Cancelled
 }
 
 /// Without the schema, which is long, and generated.

@@ -42,6 +42,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 pub use error::{CommandError, Exit};
@@ -144,10 +145,19 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Some(exit) = completions::answer(&arguments) {
         return exit.into();
     }
-    let cli = match Cli::try_parse_from(arguments) {
+    let parsed = Cli::try_parse_from(&arguments).or_else(|error| {
+        // Options before a command are those of `run`; these two, many other commands have as well.
+        let behind =
+            options_behind(&arguments).filter(|_| error.kind() == ErrorKind::ArgumentConflict);
+        behind.and_then(|arguments| Cli::try_parse_from(arguments).ok()).ok_or(error)
+    });
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) => {
             let _closed_pipe = error.print();
+            if error.kind() == ErrorKind::ArgumentConflict {
+                output::tell("options of a command stand behind it: greenloop COMMAND --OPTION\n");
+            }
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Ok.into() };
         }
     };
@@ -159,6 +169,27 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(code) => code,
         Err(error) => error.report().into(),
     }
+}
+
+/// The same command line with `--environment` and `--config` behind the command that follows them;
+/// `None` where nothing else stands before a command, or other options do.
+fn options_behind(arguments: &[OsString]) -> Option<Vec<OsString>> {
+    let mut command = 1;
+    loop {
+        let option = arguments.get(command)?.to_str()?;
+        command += match option {
+            "-e" | "--environment" | "-c" | "--config" => 2,
+            _ if option.starts_with("--environment=") || option.starts_with("--config=") => 1,
+            _ if option.starts_with("-e") || option.starts_with("-c") => 1,
+            _ => break,
+        };
+    }
+    let (before, rest) = arguments.split_at_checked(command)?;
+    let (program, options) = before.split_first()?;
+    let (command, rest) = rest.split_first()?;
+    let is_moved = !options.is_empty() && !command.to_str()?.starts_with('-');
+    let all = [program, command].into_iter().chain(options).chain(rest);
+    is_moved.then(|| all.cloned().collect())
 }
 
 fn dispatch(cli: Cli) -> Result<ExitCode, CommandError> {
@@ -258,6 +289,32 @@ mod tests {
         for sub in command.get_subcommands_mut().filter(|sub| !sub.is_hide_set()) {
             describe(sub, page);
         }
+    }
+
+    #[test]
+    fn environment_and_configuration_may_stand_before_the_command() {
+        for (line, expect) in [
+            ("greenloop -e staging run", Some("greenloop run -e staging")),
+            (
+                "greenloop -c c.yaml --environment=staging status --json",
+                Some("greenloop status -c c.yaml --environment=staging --json"),
+            ),
+            ("greenloop -estaging heal -- make", Some("greenloop heal -estaging -- make")),
+            ("greenloop --yes -e staging run", None),
+            ("greenloop run -e staging", None),
+            ("greenloop -e staging --yes", None),
+            ("greenloop -e staging", None),
+            ("greenloop -e", None),
+        ] {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            let moved = options_behind(&words);
+            let moved = moved.map(|words| words.join(" ".as_ref()).into_string().unwrap());
+            assert_eq!(moved.as_deref(), expect, "{line}");
+        }
+        let moved = options_behind(&["greenloop", "-e", "a", "run"].map(OsString::from)).unwrap();
+        let Some(Command::Run(_)) = Cli::try_parse_from(moved).unwrap().command else {
+            panic!("no run")
+        };
     }
 
     /// `GREENLOOP_UPDATE=1 cargo test --lib cli::` writes it again.

@@ -122,6 +122,18 @@ fn keys_show_tail_and_status_and_cancel() {
 }
 
 #[test]
+fn ctrl_c_at_the_question_of_init_writes_nothing() {
+    let repository = Repository::new(&[("index.html", "hello")]);
+    let Some(mut terminal) = Terminal::open(&repository, "init") else { return };
+    terminal.until("Write these files?");
+    terminal.until("[y/N]");
+    terminal.press("\u{3}");
+    terminal.until("cancelled: nothing was written");
+    assert_eq!(terminal.end(), Some(130));
+    assert!(!repository.path().join("greenloop.yaml").exists());
+}
+
+#[test]
 fn a_dumb_terminal_and_no_colour_are_respected() {
     let repository = repository("true");
     let Some(mut terminal) = Terminal::open(&repository, "run") else { return };

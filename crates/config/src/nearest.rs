@@ -33,11 +33,21 @@ pub fn near_file(missing: &Path, shown: &str) -> Option<String> {
 
 /// `a`, `b` and `c`, each in back quotes.
 pub fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    listed(names, "and")
+}
+
+/// `a`, `b` or `c`, each in back quotes.
+pub fn choice<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    listed(names, "or")
+}
+
+fn listed<'a>(names: impl IntoIterator<Item = &'a str>, word: &str) -> String {
     let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
     match names.as_slice() {
         [] => "none".to_owned(),
         [only] => only.clone(),
-        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+        [first, last] => format!("{first} {word} {last}"),
+        [most @ .., last] => format!("{}, {word} {last}", most.join(", ")),
     }
 }
 

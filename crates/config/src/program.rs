@@ -24,6 +24,8 @@ pub enum ProgramFault {
     ShellSyntax { what: &'static str, instead: &'static str },
     /// There is no such file; `near` is one beside it.
     NoFile { path: String, near: Option<String> },
+    /// The folder that a gate is to run in is not there; `near` is one beside it.
+    NoFolder { path: String, near: Option<String> },
     /// It may not be executed.
     NotExecutable { path: String },
     /// It is a folder.
@@ -42,6 +44,9 @@ impl fmt::Display for ProgramFault {
             }
             Self::ShellSyntax { what, .. } => f.write_str(what),
             Self::NoFile { path, .. } => write!(f, "there is no file `{path}`"),
+            Self::NoFolder { path, .. } => {
+                write!(f, "there is no folder `{path}`, its `working_directory`")
+            }
             Self::NotExecutable { path } => write!(f, "`{path}` is not executable"),
             Self::Folder { path } => write!(f, "`{path}` is a folder, not a program"),
             Self::NoInterpreter { path, interpreter, carriage_return: false } => {
@@ -71,6 +76,12 @@ impl ProgramFault {
             Self::NoFile { near: None, .. } => {
                 ("add the file, or correct the command".to_owned(), None)
             }
+            Self::NoFolder { near: Some(near), .. } => {
+                (format!("did you mean `{near}`? Correct `working_directory`"), None)
+            }
+            Self::NoFolder { near: None, .. } => {
+                ("add the folder, or correct `working_directory`".to_owned(), None)
+            }
             Self::NotExecutable { path } => (
                 "make it executable, and commit the change".to_owned(),
                 Some(format!("chmod +x {}", shell_word(path))),
@@ -85,8 +96,12 @@ impl ProgramFault {
             }
         };
         // A file that is gone may be what the commit broke.
-        let a_patch_may_help =
-            matches!(self, Self::NoInterpreter { .. } | Self::NoFile { near: None, .. });
+        let a_patch_may_help = matches!(
+            self,
+            Self::NoInterpreter { .. }
+                | Self::NoFile { near: None, .. }
+                | Self::NoFolder { near: None, .. }
+        );
         Remedy { what, command, person_only: !a_patch_may_help }
     }
 }

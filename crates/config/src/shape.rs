@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 
 use super::document::{Document, Key, KeyPath, Node, Value};
 use super::error::{Position, Problem, ProblemKind, quoted};
-use super::nearest::{list, nearest};
+use super::nearest::{choice, list, nearest};
 
 /// The document as JSON that [`RawConfig`](super::raw::RawConfig) accepts, or every mistake.
 pub fn read(document: &Document, schema: &Json) -> Result<Json, Vec<Problem>> {
@@ -139,7 +139,7 @@ impl<'a> Reader<'a> {
         let at = self.document.position(place);
         let help = match nearest(&found, words.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("it must be {}", list(words)),
+            None => format!("it must be {}", choice(words)),
         };
         let message = if self.document.scalar(node).is_some() {
             format!("{} is not a valid value of `{place}`", quoted(&found))
@@ -221,6 +221,12 @@ impl<'a> Reader<'a> {
             )
         } else if let Some(near) = near {
             Some(format!("did you mean `{near}`?"))
+        } else if self.is_rest_of_value(key) {
+            Some(
+                "in `{…}` a comma ends a value: quote a value that has one, as in \
+                 { command: 'pytest a,b' }"
+                    .to_owned(),
+            )
         } else if let Some(home) = self.home_of(&key.name) {
             Some(format!("`{}` belongs under `{home}`", key.name))
         } else {
@@ -228,6 +234,14 @@ impl<'a> Reader<'a> {
         };
         self.report(ProblemKind::UnknownKey, at, message, help);
         near.map(str::to_owned)
+    }
+
+    /// Whether the key has no value and stands after a comma, as what follows one in a value does.
+    fn is_rest_of_value(&self, key: &Key) -> bool {
+        let text = self.document.text();
+        let before = text.get(..key.span.start).unwrap_or_default().trim_end();
+        let after = text.get(key.span.end..).unwrap_or_default().trim_start();
+        before.ends_with(',') && after.starts_with([',', '}'])
     }
 
     /// The section that has a key of this name, when it is only in the wrong place.
@@ -299,7 +313,7 @@ impl<'a> Reader<'a> {
                 let at = self.document.position(place);
                 let help = match nearest(&found, words.iter().copied()) {
                     Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("it must be {}", list(words)),
+                    None => format!("it must be {}", choice(words)),
                 };
                 let message = format!("{} is not a valid value of `{place}`", quoted(&found));
                 return self.report(ProblemKind::InvalidValue, at, message, Some(help));

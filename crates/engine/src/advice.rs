@@ -150,8 +150,13 @@ pub(super) fn leave_copy(header: &RunHeader) -> NextStep {
     }
 }
 
-/// What a person can do now, most useful first.
-pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary) -> Vec<NextStep> {
+/// What a person can do now, most useful first. `confirms`: where a person has to decide, `--yes`
+/// does.
+pub(super) fn next_steps(
+    header: &RunHeader,
+    summary: &RunSummary,
+    confirms: bool,
+) -> Vec<NextStep> {
     let remedy = summary.failure.as_ref().and_then(|failure| failure.evidence.remedy.as_ref());
     let mut steps: Vec<NextStep> = remedy
         .map(|Remedy { what, command, .. }| NextStep {
@@ -186,7 +191,10 @@ pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary) -> Vec<NextSt
             }
             (None, _) => {}
         },
-        StopReason::NeedsHuman { .. } => step("to confirm", invocation.again("--yes")),
+        StopReason::NeedsHuman { .. } if confirms => step("to confirm", invocation.again("--yes")),
+        StopReason::NeedsHuman { .. } => {
+            step("to decide, run it again at a terminal, which asks you", invocation.again(""));
+        }
         StopReason::NoModel { .. } => {
             step("after repairing it", invocation.again(""));
             step("to configure a model", format!("{} doctor", invocation.program));
@@ -334,7 +342,7 @@ mod tests {
                 elapsed: Default::default(),
                 next_steps: Vec::new(),
             };
-            let steps = next_steps(&header, &summary);
+            let steps = next_steps(&header, &summary, true);
             assert_eq!(steps[0].command.as_deref().map(str::trim_end), Some(expect), "{steps:?}");
         }
     }

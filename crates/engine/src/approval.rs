@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use greenloop_model::{EventSink, Notice, RunEvent};
+use greenloop_model::{ApprovalSubject, EventSink, Notice, RunEvent};
 use greenloop_ports::{ApprovalNews, ApprovalQuestion, RemoteApprovals, RemoteDecision};
 
 /// How long the reporters may take to come to the end of what they were sent.
@@ -110,6 +110,8 @@ impl Approval {
     ) -> Option<HumanDecision> {
         match self {
             Self::Nobody => None,
+            // That the tests speak against a patch, nobody has seen beforehand.
+            Self::Beforehand { .. } if question.subject == ApprovalSubject::Proof => None,
             Self::Beforehand { who } => Some(HumanDecision::here(true, who)),
             Self::Ask(terminal) => ask(terminal, &question.request, facts, None).await,
             Self::Hub { hub, terminal: None } => {

@@ -177,6 +177,8 @@ impl Proof {
     /// What stands below the verdict, a line each.
     pub fn details(&self) -> Vec<String> {
         let mut lines = Vec::new();
+        // That a test passes now is no repair where the result speaks against it.
+        let fixed = if self.is_proven() { "fixed" } else { "failed before, passes now" };
         for gate in &self.gates {
             let name = &gate.gate;
             if let (Some(before), Some(after)) = (gate.before, gate.after) {
@@ -187,7 +189,7 @@ impl Proof {
             if !gate.fixed.is_empty() {
                 let more = gate.fixed_total.saturating_sub(gate.fixed.len() as u64);
                 let more = if more > 0 { format!(" … and {more} more") } else { String::new() };
-                lines.push(format!("fixed: {}{more}", gate.fixed.join(", ")));
+                lines.push(format!("{fixed}: {}{more}", gate.fixed.join(", ")));
             }
             for (old, new) in &gate.renamed {
                 lines.push(format!("renamed: {old} is {new} now"));
@@ -246,6 +248,7 @@ mod tests {
             ]
         );
         assert!(proof(false).verdict().starts_with("unproven: the output of gate test"));
+        assert_eq!(proof(false).details()[1], "failed before, passes now: adds");
         let mut with_build = proof(true);
         let build = GateProof {
             gate: "build".into(),

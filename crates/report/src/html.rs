@@ -258,7 +258,7 @@ fn facts(history: &RunHistory) -> Vec<(&'static str, String)> {
     if let Some(target) = header.target {
         fact("Target", target.name());
     }
-    fact("Commit", &format!("{} {}", header.commit, header.commit_subject));
+    fact(verdict::commit_label(header), &format!("{} {}", header.commit, header.commit_subject));
     if let Some(started) = history.started {
         fact("Started", &format!("{started:.0}"));
     }

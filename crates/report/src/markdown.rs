@@ -54,7 +54,10 @@ fn write(page: &mut String, history: &RunHistory) -> std::fmt::Result {
         writeln!(page, "| | |\n|---|---|")?;
         let mut row = |name: &str, value: &str| writeln!(page, "| {name} | {} |", escaped(value));
         row("Run", &header.run.to_string())?;
-        row("Commit", &format!("{} {}", header.commit.short(), header.commit_subject))?;
+        row(
+            verdict::commit_label(header),
+            &format!("{} {}", header.commit.short(), header.commit_subject),
+        )?;
         if matches!(header.task, RunKind::Deploy | RunKind::Heal) {
             row("Author", &header.author)?;
             row("Reviewer", &header.reviewer)?;

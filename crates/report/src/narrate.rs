@@ -364,7 +364,8 @@ impl Narrator {
             .plain(header.commit.short())
             .dim(format!("  {}", header.commit_subject))
             .fit(self.width.saturating_sub(GUTTER));
-        lines.extend(self.labelled("commit", commit, ""));
+        let label = verdict::commit_label(header).to_lowercase();
+        lines.extend(self.labelled(&label, commit, ""));
         if self.heals() {
             if header.author == header.reviewer {
                 lines.extend(self.labelled("agents", Line::new(), &header.author));

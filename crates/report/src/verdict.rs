@@ -105,9 +105,17 @@ pub(super) fn headline_of(task: RunKind, summary: &RunSummary) -> String {
             }
         },
         (StopReason::Verified, RunKind::RollBack) => "Rolled back and verified".into(),
-        (StopReason::NoHealing { .. }, RunKind::Verify) => {
-            "NOT verified: the deployed release does not pass".into()
-        }
+        (StopReason::NoHealing { .. }, RunKind::Verify) => match &summary.target.serving {
+            Some(RunningNow::Nothing) => {
+                "NOT verified: Greenloop has deployed nothing there".into()
+            }
+            Some(RunningNow::Release { release, condition: Condition::Down(_), .. }) => {
+                format!("NOT verified: release {release} is not serving")
+            }
+            Some(RunningNow::Release { .. } | RunningNow::Unknown { .. }) | None => {
+                "NOT verified: the deployed release does not pass".into()
+            }
+        },
         (StopReason::NoHealing { stage: Stage::Smoke }, RunKind::RollBack) => {
             "Rolled back, but NOT verified: the earlier release does not pass either".into()
         }
@@ -130,6 +138,15 @@ pub(super) fn headline_of(task: RunKind, summary: &RunSummary) -> String {
             None if tells_the_failure(summary) => format!("Failed: {}", cause(summary)),
             None => format!("Stopped: {stop}"),
         },
+    }
+}
+
+/// What the header's commit is: smoke tests alone begin from none, and what they test is said by
+/// the target.
+pub(super) fn commit_label(header: &RunHeader) -> &'static str {
+    match header.task {
+        RunKind::Verify => "Work tree",
+        RunKind::Deploy | RunKind::Heal | RunKind::RollBack => "Commit",
     }
 }
 
@@ -200,7 +217,7 @@ fn in_words(restored: Restoration) -> String {
         }
         Restoration::Untouched { release } => format!("release {release} never stopped serving"),
         Restoration::Nothing => {
-            "the failed release was stopped, and there was none to restore".into()
+            "the new release failed, and there was none to restore: nothing serves".into()
         }
         Restoration::Unconfirmed => {
             "the target has not confirmed the restore; the next run continues it".into()
@@ -260,7 +277,7 @@ pub(super) fn serving(
         RunningNow::Nothing => {
             return Some(match summary.target.restored {
                 Some(Restoration::Nothing) => {
-                    "Nothing: the failed release was stopped and there was none to restore".into()
+                    "Nothing: there was no verified release to restore".into()
                 }
                 Some(_) | None => "Nothing deployed by Greenloop".into(),
             });

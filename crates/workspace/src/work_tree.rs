@@ -63,7 +63,7 @@ impl Workspace {
     }
 
     /// Makes these paths equal to `from`, as [`Workspace::write_paths`] does, and keeps what their
-    /// files held as blobs, of which the ids are returned: nothing is lost.
+    /// files held as blobs, which are returned with their ids: nothing is lost.
     ///
     /// # Errors
     /// Those of [`Workspace::write_paths`], and when git's data cannot be written.
@@ -71,7 +71,7 @@ impl Workspace {
         &self,
         paths: &[RepoPath],
         from: &CommitId,
-    ) -> Result<Vec<String>, WorkspaceError> {
+    ) -> Result<Vec<(RepoPath, String)>, WorkspaceError> {
         let repo = self.repo()?;
         let mut kept = Vec::new();
         for path in paths {
@@ -81,11 +81,18 @@ impl Workspace {
                 let id = repo
                     .blob_path(&file)
                     .map_err(WorkspaceError::git(format!("cannot save the content of {path}")))?;
-                kept.push(id.to_string());
+                kept.push((path.clone(), id.to_string()));
             }
         }
         self.write_paths(paths, from)?;
         Ok(kept)
+    }
+
+    /// Whether a file has the content of the blob `id`.
+    pub fn holds(&self, path: &RepoPath, id: &str) -> bool {
+        let file = self.root().join(path.to_os_path());
+        let found = git2::Oid::hash_file(git2::ObjectType::Blob, file);
+        found.is_ok_and(|found| found.to_string() == id)
     }
 
     /// Writes every path that the commits between the two change back from `to`, and says which
@@ -659,7 +666,11 @@ mod tests {
         let kept = workspace.restore_files(&[path("a"), path("gone")], &head).expect("put back");
         assert_eq!(repo.read("a").as_deref(), Some("1\n"));
         assert_eq!(repo.read("gone").as_deref(), Some("1\n"));
-        let [blob] = kept.as_slice() else { panic!("{kept:?}") };
+        let [(name, blob)] = kept.as_slice() else { panic!("{kept:?}") };
+        assert_eq!(name, &path("a"));
+        assert!(!workspace.holds(name, blob));
+        repo.write("a", "theirs\n");
+        assert!(workspace.holds(name, blob));
         assert_eq!(repo.git(&["cat-file", "blob", blob]), "theirs\n");
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{Context, Root};
 use crate::document::KeyPath;
 use crate::error::{ProblemKind, quoted};
-use crate::nearest::{list, nearest};
+use crate::nearest::{choice, list, nearest};
 use crate::plan::{LogPiece, LoggingPlan};
 use crate::raw::{RawLogging, RawMetrics};
 
@@ -34,7 +34,7 @@ pub(super) fn resolve(cx: &mut Context<'_>, raw: Option<&RawLogging>) -> Logging
             let names = || LEVELS.iter().map(|(name, _)| *name);
             let help = match nearest(&level, names()) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("it must be {}", list(names())),
+                None => format!("it must be {}", choice(names())),
             };
             cx.report(
                 ProblemKind::InvalidValue,

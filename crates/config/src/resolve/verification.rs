@@ -10,7 +10,7 @@ use super::gates::patterns;
 use super::{Context, Root};
 use crate::document::KeyPath;
 use crate::error::{ProblemKind, quoted};
-use crate::nearest::{list, nearest};
+use crate::nearest::{choice, nearest};
 use crate::plan::{
     EnvironmentPlan, Expectation, FlowPlan, FlowStep, HealthPlan, ScriptPlan, StepBody,
     VerificationPlan,
@@ -158,7 +158,7 @@ impl Section<'_, '_> {
         if !METHODS.contains(&upper.as_str()) {
             let help = match nearest(method, METHODS.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("it must be {}", list(METHODS.iter().copied())),
+                None => format!("it must be {}", choice(METHODS.iter().copied())),
             };
             self.cx.report(
                 ProblemKind::InvalidValue,

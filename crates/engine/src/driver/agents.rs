@@ -321,6 +321,10 @@ impl Driver {
             .workspace
             .in_the_way(&self.tip, patch.changes())
             .and_then(|paths| self.put_back_what_gates_changed(paths));
+        let in_the_way = in_the_way.map(|(left, mut reset)| {
+            self.context.reset.append(&mut reset);
+            left
+        });
         match in_the_way {
             Ok(left) if left == InTheWay::default() => {}
             Ok(InTheWay { untracked, changed }) => {
@@ -332,22 +336,28 @@ impl Driver {
                 if !untracked.is_empty() {
                     reasons.push(format!(
                         "the work tree has files there that are not in the last commit, and \
-                         nothing overwrites them: {}; leave them alone, and choose another path \
-                         for a new file",
+                         nothing overwrites them: {}",
                         names(&untracked)
                     ));
                 }
                 if !changed.is_empty() {
                     reasons.push(format!(
                         "somebody changed files in the work tree after the run began, and nothing \
-                         overwrites that: {}; leave them alone",
+                         overwrites that: {}",
                         names(&changed)
                     ));
                 }
                 let identity =
                     combined(&["files block the patch", &names(&untracked), &names(&changed)]);
                 let reason = reasons.join("\n");
-                return self.refuse(iteration, actor, answer, reason, identity, usage);
+                let refused = self.refuse(iteration, actor, answer, reason, identity, usage)?;
+                // People read the reason, too: what to do differently is the author's alone.
+                if let Some(sent_back) = &mut self.context.sent_back {
+                    sent_back.text.push_str(
+                        "\nLeave these files alone, and choose another path for a new file.",
+                    );
+                }
+                return Ok(refused);
             }
             Err(error) if !error.is_about_the_patch() => return Err(error.into()),
             Err(error) => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::gate_writes::KeptFile;
 use super::{Driver, WorkTreeAtEnd};
 use crate::advice;
 use crate::record_forms::stop_word;
@@ -47,7 +48,9 @@ impl Driver {
     pub(super) async fn finish(mut self, reason: StopReason) -> Ended {
         let healed = reason == StopReason::Verified;
         let run = self.run.header.run;
-        let fix = self.place_fix(healed);
+        let mut reset = Vec::new();
+        let fix = self.place_fix(healed, &mut reset);
+        self.context.reset.append(&mut reset);
         let serving = self.serving().await;
         let restored = if healed { None } else { self.restored(serving.as_ref()) };
         let branch = (!self.context.patches.is_empty()).then(|| run.branch());
@@ -66,10 +69,12 @@ impl Driver {
             elapsed: self.before + self.began.elapsed(),
             next_steps: Vec::new(),
         };
-        summary.next_steps = advice::next_steps(&self.run.header, &summary);
+        let confirms = !self.context.tests.is_proof_undecided;
+        summary.next_steps = advice::next_steps(&self.run.header, &summary, confirms);
         if !healed && self.patch_changed_nothing_in_copy(&summary) {
             summary.next_steps.insert(0, advice::leave_copy(&self.run.header));
         }
+        summary.next_steps.extend(self.reset_steps());
         let flaky = self.context.tests.take_flaky();
         self.run.passed_before.add_flaky(flaky);
         if let Err(error) = self.run.passed_before.save() {
@@ -98,8 +103,9 @@ impl Driver {
         self.works_on_copy() && now.is_some() && before == now
     }
 
-    /// Leaves the work tree as it is to be at the end, and says where the patches are.
-    fn place_fix(&self, healed: bool) -> Option<FixPlace> {
+    /// Leaves the work tree as it is to be at the end, and says where the patches are; adds to `reset`
+    /// what files held that were put back for it.
+    fn place_fix(&self, healed: bool, reset: &mut Vec<KeptFile>) -> Option<FixPlace> {
         let workspace = &self.run.workspace;
         let (base, tip) = (&self.run.header.commit, &self.tip);
         let run = self.run.header.run;
@@ -122,7 +128,7 @@ impl Driver {
             }
             (WorkTreeAtEnd::Keep | WorkTreeAtEnd::Restore, _) => {
                 match workspace.is_head(base).and_then(|same| match same {
-                    true => self.restore_work_tree(tip, base).map(|()| true),
+                    true => self.restore_work_tree(tip, base, reset).map(|()| true),
                     false => Ok(false),
                 }) {
                     Ok(true) => {}
@@ -155,12 +161,17 @@ impl Driver {
         })
     }
 
-    fn restore_work_tree(&self, tip: &CommitId, base: &CommitId) -> Result<(), WorkspaceError> {
+    fn restore_work_tree(
+        &self,
+        tip: &CommitId,
+        base: &CommitId,
+        reset: &mut Vec<KeptFile>,
+    ) -> Result<(), WorkspaceError> {
         let workspace = &self.run.workspace;
         match workspace.restore(tip, base) {
             Ok(_) => Ok(()),
             Err(WorkspaceError { kind: WorkspaceErrorKind::InTheWay { paths }, .. }) => {
-                self.put_back_what_gates_changed(paths)?;
+                reset.extend(self.put_back_what_gates_changed(paths)?.1);
                 workspace.restore(tip, base).map(drop)
             }
             Err(error) => Err(error),

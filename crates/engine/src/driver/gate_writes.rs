@@ -5,7 +5,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::{Driver, WorkTreeAtEnd};
-use greenloop_model::{Notice, RepoPath, RunEvent};
+use greenloop_model::{NextStep, Notice, RepoPath, RunEvent, shell_word};
 use greenloop_patch::Tree as _;
 use greenloop_workspace::WorkspaceError;
 
@@ -30,6 +30,9 @@ impl GatesRan {
     }
 }
 
+/// A file that was reset, and the id of the blob with what it held.
+pub(super) type KeptFile = (RepoPath, String);
+
 /// Files that block a patch.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct InTheWay {
@@ -40,16 +43,16 @@ pub(super) struct InTheWay {
 }
 
 impl Driver {
-    /// Puts those of `paths` back as the tip has them that the gates changed while they ran, and
-    /// returns the others.
+    /// Puts those of `paths` back as the tip has them that the gates changed while they ran. Returns
+    /// the others, and what those held where it may have been a person's.
     pub(super) fn put_back_what_gates_changed(
         &self,
         paths: Vec<RepoPath>,
-    ) -> Result<InTheWay, WorkspaceError> {
+    ) -> Result<(InTheWay, Vec<KeptFile>), WorkspaceError> {
         let workspace = &self.run.workspace;
         let tree = workspace.tree_at(&self.tip)?;
         let mut theirs = Vec::new();
-        let mut left = InTheWay::default();
+        let (mut left, mut reset) = (InTheWay::default(), Vec::new());
         for path in paths {
             if !matches!(tree.read(&path), Ok(Some(_))) {
                 left.untracked.push(path);
@@ -69,11 +72,13 @@ impl Driver {
             );
             if !self.works_on_copy() && !kept.is_empty() {
                 let git = &self.run.header.invocation.git;
-                text.push_str(&format!("; the previous content: {git} show {}", kept.join(" ")));
+                let ids: Vec<&str> = kept.iter().map(|(_, id)| id.as_str()).collect();
+                text.push_str(&format!("; the previous content: {git} show {}", ids.join(" ")));
+                reset = kept;
             }
             self.events.send(RunEvent::Notice(Notice::Info(self.redacted(&text))));
         }
-        Ok(left)
+        Ok((left, reset))
     }
 
     /// Nobody else works in a copy. In the work tree itself a file is theirs that was written while
@@ -85,6 +90,30 @@ impl Driver {
                 Ok(time) => self.context.gates_ran.iter().any(|ran| ran.holds(time)),
                 Err(error) => error.kind() == std::io::ErrorKind::NotFound,
             }
+    }
+
+    /// How to get back what files of the work tree held before a patch was applied to them, where
+    /// they do not hold it again: a person may have edited them while the gates ran.
+    pub(super) fn reset_steps(&self) -> Vec<NextStep> {
+        const MOST: usize = 5;
+        let workspace = &self.run.workspace;
+        let lost = self.context.reset.iter().filter(|(path, id)| !workspace.holds(path, id));
+        let git = &self.run.header.invocation.git;
+        lost.take(MOST)
+            .map(|(path, id)| {
+                let name = path.to_string();
+                NextStep {
+                    what: format!(
+                        "{name} changed while the gates ran and was reset for a patch; if you had \
+                         edited it, your version is still there"
+                    ),
+                    command: Some(format!(
+                        "{git} show {id} > {}",
+                        shell_word(&format!("{name}.mine"))
+                    )),
+                }
+            })
+            .collect()
     }
 
     pub(super) fn works_on_copy(&self) -> bool {

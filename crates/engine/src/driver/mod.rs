@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use self::gate_writes::GatesRan;
+use self::gate_writes::{GatesRan, KeptFile};
 use self::strayed::StrayedBefore;
 use crate::approval::Approval;
 use crate::heal::{Author, Conversation, Reviewer, SentBack};
@@ -225,6 +225,8 @@ struct RunContext {
     /// What failed and passed on the same tree.
     flaky: Vec<String>,
     gates_ran: Vec<GatesRan>,
+    /// Files of the work tree that were reset for a patch, each with the blob of what it held.
+    reset: Vec<KeptFile>,
     /// The tracked files as they were before the commands of the last stage.
     strayed_before: Option<StrayedBefore>,
     /// Written while gates ran once more: what the author is asked first.

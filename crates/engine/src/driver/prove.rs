@@ -62,6 +62,8 @@ pub(super) struct Tests {
     proof: Option<Proof>,
     /// What a person is asked about.
     doubt: Option<Doubt>,
+    /// Nobody has accepted a patch that the test results speak against.
+    pub(super) is_proof_undecided: bool,
 }
 
 struct Doubt {
@@ -296,6 +298,7 @@ impl Driver {
             return Ok(None);
         }
         let person = self.state.spec().attended
+            && self.run.approval.shows_facts()
             && matches!(verdict, BaseVerdict::Failed { .. } | BaseVerdict::OnlyJudges);
         self.doubt(iteration, began, proof, complaints, &verdict, person).map(Some)
     }
@@ -675,6 +678,7 @@ impl Driver {
         if let Some(gate) = proof.gates.first_mut() {
             gate.complaints = complaints;
         }
+        self.context.tests.is_proof_undecided = true;
         self.context.tests.doubt = Some(Doubt { request: request.clone(), facts, proof });
         Ok(Event::Doubted { symptom, request, person })
     }
@@ -704,6 +708,7 @@ impl Driver {
         };
         let (happened, decision) = self.ask_person(question, &facts).await?;
         if let Some(decision) = decision.filter(|decision| decision.approved) {
+            self.context.tests.is_proof_undecided = false;
             proof.accepted_by = Some(decision.who);
             self.context.tests.proof = Some(proof);
         }

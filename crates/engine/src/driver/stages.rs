@@ -19,8 +19,8 @@ use crate::stages::smoke::{SmokeOutcome, Subject, run_smoke, script_fault};
 use greenloop_audit::Actor;
 use greenloop_config::plan::GatePlan;
 use greenloop_model::{
-    Attempt, AttemptOutcome, Condition, EventSink, Evidence, Failure, FailureClass, GateResult,
-    GateStatus, Notice, ReleaseId, Restoration, RunEvent, Stage, StageOutcome, compare,
+    Attempt, AttemptOutcome, CommitId, Condition, EventSink, Evidence, Failure, FailureClass,
+    GateResult, GateStatus, Notice, ReleaseId, Restoration, RunEvent, Stage, StageOutcome, compare,
     error_chain,
 };
 use greenloop_ports::{
@@ -44,6 +44,7 @@ const LEAVE: Duration = Duration::from_secs(3);
 #[derive(Debug, Default)]
 struct ExistingRelease {
     release: Option<ReleaseId>,
+    commit: Option<CommitId>,
     /// Why no release of Greenloop serves.
     absent: Option<String>,
 }
@@ -390,12 +391,22 @@ impl Driver {
         let deployed = self.context.deployed.as_ref().map(|deployed| deployed.release);
         let fresh = deployed.is_some();
         let existing = match deployed {
-            Some(release) => ExistingRelease { release: Some(release), absent: None },
+            Some(release) => {
+                ExistingRelease { release: Some(release), ..ExistingRelease::default() }
+            }
             None => self.existing_release(target.as_ref()).await,
         };
-        let ExistingRelease { release, absent } = existing;
-        // It may be on its way back. Told once: what failed runs again.
-        if let (Some(_), Some(why), None) = (release, &absent, &self.context.failure) {
+        let ExistingRelease { release, commit, absent } = existing;
+        // Told once: what failed runs again.
+        let first = self.context.failure.is_none();
+        if let (Some(release), Some(commit), true) = (release, commit, first) {
+            let subject = self.run.workspace.subject(&commit).unwrap_or_default();
+            let text = format!("deployed is release {release} of {}  {subject}", commit.short());
+            let text = self.redacted(text.trim_end());
+            self.events.send(RunEvent::Notice(Notice::Info(text)));
+        }
+        // It may be on its way back.
+        if let (Some(_), Some(why), true) = (release, &absent, first) {
             self.events.send(RunEvent::Notice(Notice::Warning(why.clone())));
         }
         let context = self.context(iteration);
@@ -458,8 +469,10 @@ impl Driver {
             }
             (Some(_), Condition::Serves | Condition::Partly(_) | Condition::Unknown(_)) => None,
         };
+        let serving = status.serving.map(|(release, _)| release);
         ExistingRelease {
-            release: status.serving.map(|(release, _)| release.id),
+            release: serving.as_ref().map(|release| release.id),
+            commit: serving.map(|release| release.commit),
             absent: absent.map(|why| self.redacted(&why)),
         }
     }
@@ -598,8 +611,7 @@ impl Driver {
                 (Event::Restored { serving: true }, Some(restored), Ok(detail))
             }
             Ok(Restored::Nothing) => {
-                let detail = "there is no verified release to restore; the failed one was stopped"
-                    .to_owned();
+                let detail = "there is no verified release to restore: nothing serves".to_owned();
                 (Event::Restored { serving: false }, Some(Restoration::Nothing), Ok(detail))
             }
             Err(error) => {

@@ -82,6 +82,38 @@ pub(super) fn offline(gate: &GatePlan) -> (String, Remedy) {
     (what, remedy)
 }
 
+/// That a gate names a variable in its command or its failure that is set here, and that the sandbox
+/// does not pass on.
+pub(super) fn hidden_variable(
+    gate: &GatePlan,
+    extraction: &Extraction,
+    context: &StageContext<'_>,
+) -> Option<Remedy> {
+    const SHORTEST: usize = 3;
+    let sandbox = context.sandbox?;
+    let grant = grant(gate);
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let said = extraction.excerpts.iter().map(|excerpt| excerpt.text.as_str());
+    let name = [gate.command.as_str(), extraction.headline.as_str()]
+        .into_iter()
+        .chain(said)
+        .flat_map(|text| text.split(|c| !is_part(c)))
+        .filter(|word| word.len() >= SHORTEST && !word.bytes().any(|b| b.is_ascii_lowercase()))
+        .find(|word| {
+            !gate.env.contains_key(*word)
+                && sandbox.hides_variable(word, &grant, context.env_remove)
+        })?;
+    Some(Remedy {
+        what: format!(
+            "{name} is set here, but the sandbox does not pass it on: if gate {} needs it, add \
+             `env: [{name}]` to it in the configuration (`greenloop heal --env {name}` without one)",
+            gate.name
+        ),
+        command: None,
+        person_only: false,
+    })
+}
+
 /// What its proxy refused, for people and the author.
 pub(super) fn refused_note(gate: &GatePlan, outcome: &Outcome) -> Option<String> {
     (!outcome.refused_hosts.is_empty()).then(|| {

@@ -370,7 +370,10 @@ fn failure_of(
         if headline.is_empty() {
             let telling = cause.as_ref().map_or(&extraction.headline, |cause| &cause.what);
             headline = headline_of(&names, exit, telling);
-            evidence.remedy = cause.as_ref().map(|cause| cause.remedy.clone());
+            evidence.remedy = cause
+                .as_ref()
+                .map(|cause| cause.remedy.clone())
+                .or_else(|| confined::hidden_variable(gate, extraction, context));
             evidence.command = Some(context.redactor.redact(&gate.command).into_owned());
             evidence.exit = Some(exit.clone());
             evidence.log = log.clone();

@@ -602,6 +602,9 @@ async fn the_script_gets_the_address_and_its_failure_is_evidence() {
     let failure = smoke(&stand, &plan, &server.uri()).await.unwrap();
     assert_eq!(failure.evidence.exit, Some(Exit::Code(9)));
     assert!(failure.evidence.notes.iter().any(|n| n.starts_with("failed too: f: GET")));
+    // Both are named where the failure is one line.
+    let both = format!("2 checks failed ({0}, f): {0} (exit status 9)", script.display());
+    assert!(failure.headline.starts_with(&both), "{}", failure.headline);
     let log = stand.log(failure.evidence.log.as_ref().unwrap());
     assert_eq!(log, format!("asked {0} and {0}\n", server.uri()));
 

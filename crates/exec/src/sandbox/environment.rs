@@ -193,6 +193,9 @@ pub(super) fn is_inherited(name: &OsStr, value: &OsStr) -> bool {
         && !holds_credentials(value)
 }
 
+/// Variables that every shell sets anew.
+pub(super) const OF_THE_SHELL: [&str; 4] = ["PWD", "OLDPWD", "SHLVL", "_"];
+
 /// Whether `pattern` names the variable: the name, or how it begins, with a `*`.
 pub(super) fn matches(pattern: &str, name: &str) -> bool {
     match pattern.strip_suffix('*') {

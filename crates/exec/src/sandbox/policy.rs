@@ -304,6 +304,18 @@ impl Sandbox {
         Ok(())
     }
 
+    /// Whether a variable is set here, and a command with this grant does not get it. A model's
+    /// key is none that it should get.
+    pub fn hides_variable(&self, name: &str, grant: &Grant, env_remove: &[String]) -> bool {
+        let Some(value) = std::env::var_os(name) else { return false };
+        let mut named = self.settings.env.iter().chain(&grant.env);
+        let gets = named.any(|it| environment::matches(it, name))
+            || environment::is_inherited(name.as_ref(), &value) && !is_withheld(name.as_ref())
+            || self.own_variables(grant).iter().any(|(own, _)| own == name)
+            || environment::OF_THE_SHELL.contains(&name);
+        !gets && !env_remove.iter().any(|removed| removed == name)
+    }
+
     /// The environment of a command: what is inherited, then what it is given.
     pub(crate) fn environment(
         &self,

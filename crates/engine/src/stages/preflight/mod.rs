@@ -13,6 +13,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use greenloop_config::nearest::near_file;
 use greenloop_config::plan::{GatePlan, ScriptPlan};
 pub use greenloop_config::program::{ProgramFault, look_up, path_variable};
 use greenloop_config::program::{look_up_in_shell, missing};
@@ -32,6 +33,11 @@ pub struct Finding {
 /// `chmod` what a later one and the smoke script need.
 pub fn judge(gates: &[GatePlan], script: Option<&ScriptPlan>, root: &Path) -> Vec<Finding> {
     let of_gates = gates.iter().enumerate().filter_map(|(nth, gate)| {
+        // Nothing runs without its folder; a gate before may make it.
+        if let Some(fault) = no_folder(gate, root) {
+            let certain = nth == 0 && gate.needs.is_empty() && gate.required;
+            return Some(Finding { subject: format!("gate {}", gate.name), fault, certain });
+        }
         // Nothing that runs before changes how the shell reads the line.
         if let Some(fault) = syntax::fault(&gate.command) {
             let subject = format!("gate {}", gate.name);
@@ -48,6 +54,15 @@ pub fn judge(gates: &[GatePlan], script: Option<&ScriptPlan>, root: &Path) -> Ve
         Some(Finding { subject: "the smoke script".to_owned(), fault, certain })
     });
     of_gates.chain(of_script).collect()
+}
+
+/// Where a gate is to run, if that is no folder.
+fn no_folder(gate: &GatePlan, root: &Path) -> Option<ProgramFault> {
+    let wanted = gate.working_directory.as_ref()?;
+    let folder = root.join(wanted.to_os_path());
+    let path = wanted.to_string();
+    let near = near_file(&folder, &path);
+    (!folder.is_dir()).then_some(ProgramFault::NoFolder { path, near })
 }
 
 /// What keeps a gate's first command from being started, and whether the gate fails for that.
@@ -127,6 +142,7 @@ fn deeper(gate: &GatePlan, output: &str) -> Option<(FailureClass, String, Remedy
             FailureClass::Unknown
         }
         ProgramFault::NoFile { .. }
+        | ProgramFault::NoFolder { .. }
         | ProgramFault::NotExecutable { .. }
         | ProgramFault::Folder { .. }
         | ProgramFault::ShellSyntax { .. }
@@ -227,6 +243,24 @@ mod tests {
         let executable = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(root.join("check.sh"), executable).unwrap();
         assert_eq!(told(&[mode()], Some(&present)), []);
+    }
+
+    #[test]
+    fn a_gate_without_its_folder_is_found_before_it_runs() {
+        let tree = tempfile::tempdir().unwrap();
+        std::fs::create_dir(tree.path().join("frontend")).unwrap();
+        let in_folder = |name: &str, folder: &str| GatePlan {
+            working_directory: folder.parse().ok(),
+            ..gate(name, "true", &[])
+        };
+        let found = |gates: &[GatePlan]| judge(gates, None, tree.path());
+        assert_eq!(found(&[in_folder("a", "frontend")]), []);
+        let wrong = found(&[in_folder("a", "fronted"), in_folder("b", "made-by-a")]);
+        let certain: Vec<bool> = wrong.iter().map(|finding| finding.certain).collect();
+        assert_eq!(certain, [true, false]);
+        let said = wrong[0].fault.to_string();
+        assert_eq!(said, "there is no folder `fronted`, its `working_directory`");
+        assert!(wrong[0].fault.remedy().what.contains("`frontend`"));
     }
 
     /// A line that passes is never called certain to fail, whatever programs it lacks.

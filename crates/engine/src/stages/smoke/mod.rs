@@ -389,6 +389,19 @@ fn failed_check(name: &str, complaint: Complaint) -> FailedCheck {
     }
 }
 
+/// `2 checks failed (login, orders): `, before what the first says; nothing where it is alone.
+fn several(names: &[&str]) -> String {
+    const MOST: usize = 5;
+    if names.len() < 2 {
+        return String::new();
+    }
+    let mut listed = names.iter().take(MOST).copied().collect::<Vec<_>>().join(", ");
+    if names.len() > MOST {
+        listed.push_str(", …");
+    }
+    format!("{} checks failed ({listed}): ", names.len())
+}
+
 fn failure_of(
     failed: Vec<FailedCheck>,
     service_log: Option<String>,
@@ -400,11 +413,14 @@ fn failure_of(
     let mut flaky_suspect = true;
     let mut class = FailureClass::Unknown;
     let (mut name, mut headline) = (String::new(), String::new());
+    let names: Vec<&str> = failed.iter().map(|check| check.name.as_str()).collect();
+    let several = several(&names);
     for check in failed {
         identity.push(check.name.clone());
         flaky_suspect &= check.flaky_suspect;
         if headline.is_empty() {
-            (name, headline, class) = (check.name.clone(), check.headline.clone(), check.class);
+            headline = format!("{several}{}", check.headline);
+            (name, class) = (check.name.clone(), check.class);
             evidence.remedy = check.remedy;
         } else {
             evidence.notes.push(format!("failed too: {}", check.headline));

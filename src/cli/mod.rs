@@ -156,7 +156,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             let _closed_pipe = error.print();
             if error.kind() == ErrorKind::ArgumentConflict {
-                output::tell("options of a command stand behind it: greenloop COMMAND --OPTION\n");
+                output::tell("put the options of a command after it: greenloop COMMAND --OPTION\n");
             }
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Ok.into() };
         }

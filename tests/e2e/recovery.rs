@@ -202,7 +202,18 @@ fn only_the_same_kind_of_run_in_the_same_environment_can_be_resumed() {
     repository.write("config.yaml", &slow);
     repository.commit("slow");
     let mut child = start(&repository, &["--environment", "local"]);
-    std::thread::sleep(Duration::from_millis(350));
+    let runs = repository.path().join("logs/runs");
+    let has_begun = || {
+        let mut folders = std::fs::read_dir(&runs).into_iter().flatten().flatten();
+        folders.any(|folder| {
+            let log = std::fs::read_to_string(folder.path().join("audit.jsonl"));
+            log.is_ok_and(|log| log.contains(r#""event":"intent""#))
+        })
+    };
+    let began = Instant::now();
+    while !has_begun() && began.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     child.kill().unwrap();
     child.wait().unwrap();
     let run = repository.run_folder().file_name().unwrap().to_str().unwrap().to_owned();

@@ -74,7 +74,7 @@ async fn bad_input_is_told_with_its_place() {
         ("/tasks?stat=ready", "did you mean `state`"),
         (
             "/tasks?graph=1&order=asc",
-            "known: `cursor`, `epic`, `graph`, `limit`, `role` and `state`",
+            "known: `cursor`, `epic`, `graph`, `limit`, `role`, and `state`",
         ),
         ("/graphs/1?state=done", "state"),
         ("/health?verbose", "known: none"),

@@ -26,12 +26,15 @@ async fn an_idle_worker_is_woken_by_new_work() {
             figure(&hub, &admin, &name).await.unwrap_or(0.0)
         };
         for _ in 0..20 {
+            let waiting = async |count: f64| {
+                let found = figure(&hub, &admin, "greenloop_claims_waiting").await?;
+                (found == count).then_some(())
+            };
+            // An answer may arrive before its claim is counted out.
+            until("nobody waits", async || waiting(0.0).await).await;
             let worker = admin.clone();
             let claim = tokio::spawn(async move { worker.claim("w", 60).await.unwrap() });
-            until("it waits", async || {
-                (figure(&hub, &admin, "greenloop_claims_waiting").await? > 0.0).then_some(())
-            })
-            .await;
+            until("it waits", async || waiting(1.0).await).await;
             admin.submit(tasks(1)).await;
             let claimed = claim.await.unwrap();
             admin.post(&format!("{}/complete", reports(&claimed)), json!({})).await.expect(200);

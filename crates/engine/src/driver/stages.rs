@@ -401,7 +401,8 @@ impl Driver {
         let first = self.context.failure.is_none();
         if let (Some(release), Some(commit), true) = (release, commit, first) {
             let subject = self.run.workspace.subject(&commit).unwrap_or_default();
-            let text = format!("deployed is release {release} of {}  {subject}", commit.short());
+            let text =
+                format!("deployed is release {} of {}  {subject}", release.short(), commit.short());
             let text = self.redacted(text.trim_end());
             self.events.send(RunEvent::Notice(Notice::Info(text)));
         }

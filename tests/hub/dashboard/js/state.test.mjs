@@ -302,6 +302,24 @@ test('what is due now does not wait for what is due later', async () => {
   assert.ok(timers[0].delay > 50_000, 'the slow one still has its turn');
 });
 
+test('what is wanted while everything is read is read once more', async () => {
+  const timers = [];
+  const answers = [];
+  const read = () => new Promise((resolve) => answers.push(resolve));
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+  const sync = new Sync({ tasks: { every: 0, read } }, { run: (delay, what) => timers.push(what) });
+  const all = sync.all(['tasks'], []);
+  assert.ok(sync.isReading('tasks'));
+  sync.want(['tasks']);
+  assert.equal(timers.length, 0, 'not beside the one under way');
+  answers.shift()();
+  await all;
+  await turn();
+  assert.ok(!sync.isReading('tasks'));
+  timers.shift()();
+  assert.equal(answers.length, 1);
+});
+
 test('a page that was left reads nothing any more', async () => {
   const timers = [];
   let refuse;

@@ -151,8 +151,11 @@ function touch(ids) {
       try {
         const task = await api.get(`/tasks/${id}`);
         if (task.graph === state.graph) state.tasks.set(task.id, task);
+        // The list that is on its way may be older, and would undo it.
+        if (sync.isReading('tasks')) sync.want(['tasks']);
       } catch (error) {
         failed(null, error);
+        sync.want(['tasks']);
       }
     }
     frame();

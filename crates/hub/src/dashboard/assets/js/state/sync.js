@@ -75,9 +75,15 @@ export class Sync {
     this.#due.clear();
   }
 
+  /** Whether a list is being read: what it will be may be older than what was read meanwhile. */
+  isReading(name) {
+    return this.#busy.has(name);
+  }
+
   async #one(name, progress) {
     this.#due.delete(name);
     this.#last.set(name, Date.now());
+    this.#busy.add(name);
     try {
       await this.#sources[name].read();
     } catch (error) {
@@ -85,6 +91,9 @@ export class Sync {
         progress.failure ??= { name, error };
         throw error;
       }
+    } finally {
+      this.#busy.delete(name);
+      this.#schedule(Date.now());
     }
     progress.read += 1;
     progress.open = progress.open.filter((other) => other !== name);

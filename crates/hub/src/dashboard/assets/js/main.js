@@ -278,8 +278,9 @@ setInterval(() => {
   announcer.speak(performance.now());
 }, 1_000);
 every(ASK_AGENTS, ['agents', 'attempts']);
-every(ASK_FIGURES, ['summary', 'health']);
-every(ASK_ALL, ['tasks', 'merges', 'branches', 'history']);
+// Tasks, too: an event that got lost shows a task as it was until then.
+every(ASK_FIGURES, ['summary', 'health', 'tasks']);
+every(ASK_ALL, ['merges', 'branches', 'history']);
 document.addEventListener('visibilitychange', () => {
   if (!document.hidden) frame();
 });

@@ -119,7 +119,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         kind: "perl-test",
         needs: &["failed test "],
-        start: r"^\s*# +Failed (?:test|\(TODO\) test) '(?P<name>.*)'$",
+        start: r"^\s*# +Failed (?:\([A-Z]+\) )?test '(?P<name>.*)'$",
         body: Body::While(r"^\s*#", 0),
         key: r"^\s*# +(?:got|expected|\$got\S*|\$expected\S*)\s*[:=]|^\s*# +'",
         score: 80,

@@ -273,7 +273,7 @@ impl Hidden {
         Self { start: self.start + by, end: self.end + by, ..self }
     }
 
-    /// The marker that stands in its place.
+    /// The marker that replaces it.
     fn marker(&self) -> Cow<'static, str> {
         let kind = self.what.trim_start_matches("a ").trim_start_matches("an ");
         if kind.is_empty() {

@@ -115,7 +115,7 @@ pub(super) fn assigned(text: &[u8], literal: &Range<usize>) -> bool {
     })
 }
 
-/// The same, or the literal stands in a command-line flag that a blank comes after.
+/// The same, or the literal is in a command-line flag that is followed by a blank.
 pub(super) fn assigned_or_flag(text: &[u8], literal: &Range<usize>) -> bool {
     let Some(rest) = after_name(text, literal) else { return true };
     match rest {

@@ -26,7 +26,7 @@ pub(super) enum Weight {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ShapeMatch {
     pub span: Range<usize>,
-    /// `a GitHub token`; empty for a value that is told by its name.
+    /// `a GitHub token`; empty for a value that is known by its name.
     pub what: &'static str,
     pub weight: Weight,
 }
@@ -662,7 +662,7 @@ pub(super) fn scan(table: &Prefilter, text: &[u8]) -> Scan {
     scan
 }
 
-/// The line that the byte before `at` stands on, without its end.
+/// The line of the byte before `at`, without its end.
 fn line_at(text: &[u8], at: usize) -> Range<usize> {
     let before = text.get(..at.saturating_sub(1)).unwrap_or_default();
     let from = memchr::memrchr(b'\n', before).map_or(0, |end| end + 1);

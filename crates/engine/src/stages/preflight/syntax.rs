@@ -108,7 +108,7 @@ struct Scanned {
     ends_in_background: bool,
     /// A subshell is there only to try `set -o pipefail`.
     asks_for_pipefail: bool,
-    /// Whether the last command stands in a pipeline that began before it.
+    /// Whether the last command is part of a pipeline that began before it.
     in_pipe: bool,
     /// Whether a pipeline ends in a program that passes, whatever is piped into it.
     ends_in_filter: bool,
@@ -375,7 +375,7 @@ pub(super) fn hides_status(line: &str) -> Option<&'static str> {
     hides(line, false, 0)
 }
 
-/// `passed_on`: the shell of the line has `pipefail` set; `depth`: lines that it stands in.
+/// `passed_on`: the shell of the line has `pipefail` set; `depth`: how many lines it is nested in.
 fn hides(line: &str, passed_on: bool, depth: usize) -> Option<&'static str> {
     const DEEPEST: usize = 4;
     let shell = scan(line);

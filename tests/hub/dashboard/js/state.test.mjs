@@ -5,7 +5,7 @@ import { test } from 'node:test';
 
 import { alerts } from '../../../../crates/hub/src/dashboard/assets/js/state/alerts.js';
 import { attemptLeft, buckets, finish, points } from '../../../../crates/hub/src/dashboard/assets/js/state/pace.js';
-import { emptyState, reduce } from '../../../../crates/hub/src/dashboard/assets/js/state/reduce.js';
+import { emptyState, heardAfter, reduce, unlessHeard } from '../../../../crates/hub/src/dashboard/assets/js/state/reduce.js';
 import { Sync, Touched } from '../../../../crates/hub/src/dashboard/assets/js/state/sync.js';
 import { waitingFor } from '../../../../crates/hub/src/dashboard/assets/js/state/waiting.js';
 
@@ -45,6 +45,24 @@ test('a report on a superseded attempt changes nothing', () => {
   reduce(state, event('task.claimed', { epoch: 2 }));
   reduce(state, event('task.progress', { epoch: 1, percent: 90 }));
   assert.equal(state.tasks.get(7).percent, 0);
+});
+
+test('a list that was asked for before an event does not undo it', () => {
+  const state = hub();
+  state.tasks.set(8, { id: 8, key: '1.2', state: 'waiting', epoch: 0 });
+  const list = () => new Map([7, 8].map((id) => [id, { id, state: 'ready', epoch: 0 }]));
+  const before = state.heard;
+  reduce(state, event('task.claimed'));
+  assert.ok(heardAfter(state, 7, before));
+  const read = unlessHeard(state, state.tasks, list(), before);
+  assert.deepEqual([read.get(7).state, read.get(8).state], ['running', 'ready']);
+  assert.ok(unlessHeard(state, state.attempts, new Map(), before).has(7), 'nor does it end an attempt');
+  // One that is asked for afterwards counts.
+  assert.equal(unlessHeard(state, state.tasks, list(), state.heard).get(7).state, 'ready');
+  const running = new Map([[7, { task: 7 }]]);
+  const claimed = state.heard;
+  reduce(state, event('task.done'));
+  assert.equal(unlessHeard(state, state.attempts, running, claimed).size, 0, 'nor does it begin one again');
 });
 
 test('what is not known is read', () => {
@@ -309,13 +327,11 @@ test('what is wanted while everything is read is read once more', async () => {
   const turn = () => new Promise((resolve) => setImmediate(resolve));
   const sync = new Sync({ tasks: { every: 0, read } }, { run: (delay, what) => timers.push(what) });
   const all = sync.all(['tasks'], []);
-  assert.ok(sync.isReading('tasks'));
   sync.want(['tasks']);
   assert.equal(timers.length, 0, 'not beside the one under way');
   answers.shift()();
   await all;
   await turn();
-  assert.ok(!sync.isReading('tasks'));
   timers.shift()();
   assert.equal(answers.length, 1);
 });

@@ -25,7 +25,7 @@ import { tick } from './panels/pieces.js';
 import { EVERYTHING, OF_GRAPH, readings } from './readings.js';
 import { watchRoute } from './router.js';
 import { alerts } from './state/alerts.js';
-import { emptyState, reduce } from './state/reduce.js';
+import { emptyState, heardAfter, reduce } from './state/reduce.js';
 import { Sync, Touched } from './state/sync.js';
 import { waitingFor } from './state/waiting.js';
 
@@ -149,10 +149,9 @@ function touch(ids) {
     }
     for (const id of single) {
       try {
+        const before = state.heard;
         const task = await api.get(`/tasks/${id}`);
-        if (task.graph === state.graph) state.tasks.set(task.id, task);
-        // The list that is on its way may be older, and would undo it.
-        if (sync.isReading('tasks')) sync.want(['tasks']);
+        if (task.graph === state.graph && !heardAfter(state, id, before)) state.tasks.set(id, task);
       } catch (error) {
         failed(null, error);
         sync.want(['tasks']);
@@ -278,8 +277,7 @@ setInterval(() => {
   announcer.speak(performance.now());
 }, 1_000);
 every(ASK_AGENTS, ['agents', 'attempts']);
-// Tasks, too: an event that got lost shows a task as it was until then.
-every(ASK_FIGURES, ['summary', 'health', 'tasks']);
+every(ASK_FIGURES, ['summary', 'health']);
 every(ASK_ALL, ['merges', 'branches', 'history']);
 document.addEventListener('visibilitychange', () => {
   if (!document.hidden) frame();

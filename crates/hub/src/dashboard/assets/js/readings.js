@@ -1,6 +1,7 @@
 // Which lists of the hub the dashboard reads, how often at most, and where they go.
 
 import { tasksOf } from './state/graph_tasks.js';
+import { unlessHeard } from './state/reduce.js';
 
 const MOST_MERGES = 200;
 const MOST_BRANCHES = 100;
@@ -38,8 +39,9 @@ export function readings(api, state, changed) {
     tasks: source(4_000, async () => {
       const graph = state.graph;
       if (graph === null) return;
+      const before = state.heard;
       const lists = await api.get(`/graphs/${graph}/tasks`);
-      if (state.graph === graph) state.tasks = tasksOf(lists);
+      if (state.graph === graph) state.tasks = unlessHeard(state, state.tasks, tasksOf(lists), before);
     }),
     summary: source(2_000, ofGraph('/progress/summary', (record) => (state.summary = record))),
     history: source(10_000, ofGraph('/progress/history', (list) => (state.history = list), { most: MOST_HISTORY })),
@@ -47,8 +49,10 @@ export function readings(api, state, changed) {
       state.agents = new Map((await api.list('/agents')).map((agent) => [agent.name, agent]));
     }),
     attempts: source(5_000, async () => {
+      const before = state.heard;
       const list = await api.list('/assignments?state=running');
-      state.attempts = new Map(list.map((attempt) => [attempt.task, attempt]));
+      const read = new Map(list.map((attempt) => [attempt.task, attempt]));
+      state.attempts = unlessHeard(state, state.attempts, read, before);
     }),
     merges: source(2_000, async () => {
       state.merges = byId(await api.list('/merge-queue', { most: MOST_MERGES }));

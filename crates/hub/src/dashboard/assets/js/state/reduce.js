@@ -2,7 +2,8 @@
 // that should be read again, because an event carries less than they do.
 //
 // Every effect is idempotent and only looks forward: events that a fresh reading already
-// contains may be applied once more, and the last event of a task decides.
+// contains may be applied once more, and the last event of a task decides. A reading that was
+// asked for before such an event may be older than it, and does not undo it: `heard` tells.
 
 /** Kept for the activity list; older ones can be found in the hub. */
 const MOST_RECENT = 150;
@@ -17,6 +18,9 @@ export function emptyState() {
     /** The graph that the address names, which may not be there; `null` when it names none. */
     named: null,
     tasks: new Map(),
+    /** Events so far that changed a task, and the number of each task's last one. */
+    heard: 0,
+    heardOf: new Map(),
     agents: new Map(),
     /** Running attempts by task. */
     attempts: new Map(),
@@ -170,6 +174,26 @@ function taskChanged(state, event, stale, touched) {
   if (event.kind === 'task.merging') stale.add('merges').add('branches');
   if (event.kind === 'task.claimed') stale.add('branches');
   state.tasks.set(task.id, changed);
+  state.heard += 1;
+  state.heardOf.set(task.id, state.heard);
+}
+
+/** Whether an event changed a task after `before`, which `state.heard` was at some moment. */
+export function heardAfter(state, task, before) {
+  return (state.heardOf.get(task) ?? 0) > before;
+}
+
+/**
+ * What a list by task tells, except for tasks that an event changed after the list was asked for:
+ * of those, what is known already.
+ */
+export function unlessHeard(state, known, read, before) {
+  for (const task of new Set([...known.keys(), ...read.keys()])) {
+    if (!heardAfter(state, task, before)) continue;
+    if (known.has(task)) read.set(task, known.get(task));
+    else read.delete(task);
+  }
+  return read;
 }
 
 function agentFollows(state, event, stale) {

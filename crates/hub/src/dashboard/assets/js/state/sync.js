@@ -75,11 +75,6 @@ export class Sync {
     this.#due.clear();
   }
 
-  /** Whether a list is being read: what it will be may be older than what was read meanwhile. */
-  isReading(name) {
-    return this.#busy.has(name);
-  }
-
   async #one(name, progress) {
     this.#due.delete(name);
     this.#last.set(name, Date.now());

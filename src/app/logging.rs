@@ -77,6 +77,18 @@ pub(super) fn to_stderr(debug: bool) {
     let _already_set = tracing::subscriber::set_global_default(subscriber);
 }
 
+/// Shows warnings on stderr, for commands of a person that keep no log.
+pub(super) fn warnings_to_stderr() {
+    let line = vec![LogPiece::Text("warning: ".to_owned()), LogPiece::Message];
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new("off,greenloop=warn"))
+        .with_ansi(false)
+        .with_writer(|| SafeStderr)
+        .event_format(ConfiguredLine(line))
+        .finish();
+    let _already_set = tracing::subscriber::set_global_default(subscriber);
+}
+
 /// Standard error, which a build agent and a terminal read: neither finds a command in it. Each
 /// write is a whole record.
 struct SafeStderr;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::hub_connection::connect;
-use super::{AppError, Environment};
+use super::{AppError, Environment, logging};
 use greenloop_config::plan::TasksPlan;
 use greenloop_engine::driver::Tasks;
 use greenloop_evidence::Redactor;
@@ -26,11 +26,12 @@ pub struct HubAccess {
 }
 
 impl HubAccess {
-    /// A client of the hub.
+    /// A client of the hub, whose warnings a person sees.
     ///
     /// # Errors
     /// When the address is none.
     pub fn client(&self) -> Result<HubClient, AppError> {
+        logging::warnings_to_stderr();
         Ok(connect(&self.hub, &self.token_env, &self.env)?.0)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::{Delivery, SinkFilter, StoreError, TaskStore};
@@ -11,6 +12,8 @@ use greenloop_notify::{Sender, Sink};
 
 /// Between two looks when nothing happens.
 const LOOK: Duration = Duration::from_secs(2);
+/// What is being sent when the hub stops has so long to arrive; then it is due again.
+const GRACE: Duration = Duration::from_secs(2);
 /// After so many tries a delivery is given up: with the pauses between them, about a day.
 const TRIES: i64 = 30;
 
@@ -22,7 +25,7 @@ pub struct NotifyOptions {
     pub address: String,
 }
 
-/// Notifies until `end`. A receiver that does not answer keeps nothing from going on.
+/// Notifies until `end`. A receiver that does not answer keeps the others from nothing.
 pub async fn notify(store: TaskStore, options: NotifyOptions, end: CancellationToken) {
     let NotifyOptions { sinks, address } = options;
     let filters: Vec<SinkFilter> = sinks
@@ -32,41 +35,85 @@ pub async fn notify(store: TaskStore, options: NotifyOptions, end: CancellationT
             kinds: NotificationKind::ALL.iter().copied().filter(|it| sink.wants(*it)).collect(),
         })
         .collect();
-    let (sender, mut changes) = (Sender::default(), store.event_changes());
+    let sender = Sender::default();
+    let (kept, _) = watch::channel(());
+    let deliver = sinks.iter().map(|sink| deliver(&store, &sender, sink, kept.subscribe(), &end));
+    tokio::join!(
+        futures::future::join_all(deliver),
+        collect(&store, &filters, &address, &kept, &end)
+    );
+}
+
+/// Makes notifications out of events, for all receivers.
+async fn collect(
+    store: &TaskStore,
+    filters: &[SinkFilter],
+    address: &str,
+    kept: &watch::Sender<()>,
+    end: &CancellationToken,
+) {
+    let mut changes = store.event_changes();
     let mut failing = false;
     while !end.is_cancelled() {
-        match round(&store, &sender, &sinks, &filters, &address).await {
-            // There may be more.
-            Ok(true) => continue,
-            Ok(false) => failing = false,
-            Err(error) => {
-                if !std::mem::replace(&mut failing, true) {
-                    let error = error_chain(&error);
-                    tracing::warn!(error, "notifications could not be collected");
-                }
-            }
+        let events = store.collect_notifications(filters, address).await;
+        if more(events.map(|it| it > 0), &mut failing) {
+            kept.send_replace(());
+        } else {
+            rest(changes.changed(), end).await;
         }
-        tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
-            () = changes.changed() => {}
-            () = end.cancelled() => {}
+    }
+}
+
+/// Sends a receiver what is due.
+async fn deliver(
+    store: &TaskStore,
+    sender: &Sender,
+    sink: &Sink,
+    mut kept: watch::Receiver<()>,
+    end: &CancellationToken,
+) {
+    let mut failing = false;
+    while !end.is_cancelled() {
+        if !more(round(store, sender, sink, end).await, &mut failing) {
+            rest(kept.changed(), end).await;
         }
     }
 }
 
 /// Whether there may be more to do at once.
+fn more(done: Result<bool, StoreError>, failing: &mut bool) -> bool {
+    match done {
+        Ok(more) => {
+            *failing &= more;
+            more
+        }
+        Err(error) => {
+            if !std::mem::replace(failing, true) {
+                let error = error_chain(&error);
+                tracing::warn!(error, "notifications could not be collected or delivered");
+            }
+            false
+        }
+    }
+}
+
+async fn rest(woken: impl Future, end: &CancellationToken) {
+    tokio::select! {
+        () = tokio::time::sleep(LOOK) => {}
+        _ = woken => {}
+        () = end.cancelled() => {}
+    }
+}
+
 async fn round(
     store: &TaskStore,
     sender: &Sender,
-    sinks: &[Sink],
-    filters: &[SinkFilter],
-    address: &str,
+    sink: &Sink,
+    end: &CancellationToken,
 ) -> Result<bool, StoreError> {
-    let events = store.collect_notifications(filters, address).await?;
-    let names: Vec<String> = sinks.iter().map(|sink| sink.name.clone()).collect();
-    let due = store.take_deliveries(&names).await?;
-    let any = events > 0 || !due.is_empty();
-    let deliver = due.into_iter().map(|delivery| one(store, sender, sinks, delivery));
+    let due = store.take_deliveries(std::slice::from_ref(&sink.name)).await?;
+    let any = !due.is_empty();
+    let deliver = due.into_iter().map(|delivery| one(store, sender, sink, delivery, end));
     for ended in futures::future::join_all(deliver).await {
         ended?;
     }
@@ -76,14 +123,17 @@ async fn round(
 async fn one(
     store: &TaskStore,
     sender: &Sender,
-    sinks: &[Sink],
+    sink: &Sink,
     delivery: Delivery,
+    end: &CancellationToken,
 ) -> Result<(), StoreError> {
-    let Delivery { id, sink, tries, notification } = delivery;
-    let Some(sink) = sinks.iter().find(|it| it.name == sink) else { return Ok(()) };
+    let Delivery { id, tries, notification, .. } = delivery;
     let now = jiff::Timestamp::now().as_second();
     // Tries again are the store's: they outlive this hub.
-    let sent = sender.send(sink, &notification, now, RETRY.with_max_times(0)).await;
+    let sent = tokio::select! {
+        sent = sender.send(sink, &notification, now, RETRY.with_max_times(0)) => sent,
+        () = stopped(end) => return store.postpone_delivery(id, tries, None).await,
+    };
     match sent {
         Ok(()) => store.end_delivery(id).await,
         Err(error) if error.again && tries < TRIES => {
@@ -95,4 +145,9 @@ async fn one(
             store.end_delivery(id).await
         }
     }
+}
+
+async fn stopped(end: &CancellationToken) {
+    end.cancelled().await;
+    tokio::time::sleep(GRACE).await;
 }

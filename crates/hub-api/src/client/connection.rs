@@ -15,11 +15,14 @@ use super::{HubError, HubErrorKind};
 use crate::types::Problem;
 use greenloop_http::retry::{BackoffBuilder as _, ExponentialBuilder, backoff, delay, retry_after};
 use greenloop_http::{HttpClients, checked, is_private, words};
+use greenloop_model::error_chain;
 
 /// For one try of a call that does not wait at the hub.
 const TRY: Duration = Duration::from_secs(20);
 /// How long a call is tried for, unless the caller says otherwise.
 const BUDGET: Duration = Duration::from_secs(60);
+/// A hub that has not answered for so long is reported: whoever waits learns for what.
+const REPORTED: Duration = Duration::from_secs(1);
 /// Bytes of an answer that are read.
 const LONGEST: usize = 16 << 20;
 /// Between two tries of a call, and of a connection that is to be followed.
@@ -157,7 +160,9 @@ impl HubClient {
 
     /// The answer of a success.
     async fn answer(&self, call: &Call<'_>) -> Result<(StatusCode, Vec<u8>), HubError> {
-        let until = Instant::now() + self.budget + call.waits;
+        let began = Instant::now();
+        let until = began + self.budget + call.waits;
+        let mut reported = false;
         let mut delays = BACKOFF.build();
         loop {
             let (error, asked) = match self.once(call).await {
@@ -170,6 +175,11 @@ impl HubClient {
             let pause = delay(delays.next().unwrap_or_default(), asked);
             if Instant::now() + pause > until {
                 return Err(error);
+            }
+            if began.elapsed() > REPORTED && !std::mem::replace(&mut reported, true) {
+                let error = error_chain(&error);
+                let seconds = until.duration_since(Instant::now()).as_secs();
+                tracing::warn!("{error}; trying again for up to {seconds} s");
             }
             tracing::debug!(%error, ?pause, "retrying the request to the hub");
             tokio::time::sleep(pause).await;

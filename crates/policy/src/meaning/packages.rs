@@ -196,6 +196,7 @@ mod tests {
     const SCRIPT: &str = rules::INSTALL_SCRIPT;
     const SUM: &str = rules::INTEGRITY;
 
+    const NPM_LOCK: &str = r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a/-/a-1.0.0.tgz", "integrity": "sha512-A"}}}"#;
     const WRAPPER: &str = "distributionUrl=https\\://services.gradle.org/distributions/gradle-8.5-bin.zip\ndistributionSha256Sum=aa\n";
 
     /// A file, its content, a text of it, what takes its place, and the rule that matches then.
@@ -243,86 +244,50 @@ mod tests {
         ),
         ("package.json", r#"{"pnpm": {"onlyBuiltDependencies": []}}"#, "[]", r#"["x"]"#, SCRIPT),
         // package-lock.json
+        ("package-lock.json", NPM_LOCK, "sha512-A", "sha512-B", SUM),
+        ("package-lock.json", NPM_LOCK, r#", "integrity": "sha512-A""#, "", SUM),
+        ("package-lock.json", NPM_LOCK, "registry.npmjs.org", "x.example", SOURCE),
         (
             "package-lock.json",
-            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a/-/a-1.0.0.tgz", "integrity": "sha512-A"}}}"#,
-            "sha512-A",
-            "sha512-B",
-            SUM,
-        ),
-        (
-            "package-lock.json",
-            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a/-/a-1.0.0.tgz", "integrity": "sha512-A"}}}"#,
-            r#", "integrity": "sha512-A""#,
-            "",
-            SUM,
-        ),
-        (
-            "package-lock.json",
-            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a/-/a-1.0.0.tgz", "integrity": "sha512-A"}}}"#,
-            "registry.npmjs.org",
-            "x.example",
-            SOURCE,
-        ),
-        (
-            "package-lock.json",
-            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a/-/a-1.0.0.tgz", "integrity": "sha512-A"}}}"#,
+            NPM_LOCK,
             r#""version": "1.0.0""#,
             r#""hasInstallScript": true, "version": "1.0.0""#,
             SCRIPT,
         ),
         (
             "package-lock.json",
-            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a/-/a-1.0.0.tgz", "integrity": "sha512-A"}}}"#,
+            NPM_LOCK,
             "}}}",
             r#"}, "node_modules/b": {"version": "2.0.0", "resolved": "https://registry.npmjs.org/b/-/b-2.0.0.tgz", "integrity": "sha512-B"}}}"#,
             "",
         ),
         (
             "package-lock.json",
-            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a/-/a-1.0.0.tgz", "integrity": "sha512-A"}}}"#,
+            NPM_LOCK,
             "}}}",
             r#"}, "node_modules/b": {"version": "2.0.0", "resolved": "https://registry.npmjs.org/b/-/b-2.0.0.tgz"}}}"#,
             SUM,
         ),
+        ("package-lock.json", NPM_LOCK, "/a/-/a-1.0.0", "/b/-/b-1.0.0", SOURCE),
+        ("package-lock.json", NPM_LOCK, "/a/-/a-1.0.0", "/a/-/../../b/-/b-1.0.0", SOURCE),
+        ("package-lock.json", NPM_LOCK, "/a/-/a-1.0.0", "/a/-/%2e%2e/b", SOURCE),
         (
             "package-lock.json",
-            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a/-/a-1.0.0.tgz", "integrity": "sha512-A"}}}"#,
-            "/a/-/a-1.0.0",
-            "/b/-/b-1.0.0",
-            SOURCE,
-        ),
-        (
-            "package-lock.json",
-            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a/-/a-1.0.0.tgz", "integrity": "sha512-A"}}}"#,
-            "/a/-/a-1.0.0",
-            "/a/-/../../b/-/b-1.0.0",
-            SOURCE,
-        ),
-        (
-            "package-lock.json",
-            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a/-/a-1.0.0.tgz", "integrity": "sha512-A"}}}"#,
-            "/a/-/a-1.0.0",
-            "/a/-/%2e%2e/b",
-            SOURCE,
-        ),
-        (
-            "package-lock.json",
-            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a/-/a-1.0.0.tgz", "integrity": "sha512-A"}}}"#,
+            NPM_LOCK,
             "registry.npmjs.org/a/-/a-1.0.0",
             "registry.yarnpkg.com/a/-/a-1.0.0",
             SOURCE,
         ),
         (
             "package-lock.json",
-            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a/-/a-1.0.0.tgz", "integrity": "sha512-A"}}}"#,
+            NPM_LOCK,
             "}}}",
             r#"}, "node_modules/b": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/c/-/c-1.0.0.tgz", "integrity": "sha512-B"}}}"#,
             SOURCE,
         ),
         (
             "package-lock.json",
-            r#"{"packages": {"node_modules/a": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/a/-/a-1.0.0.tgz", "integrity": "sha512-A"}}}"#,
+            NPM_LOCK,
             "}}}",
             r#"}, "node_modules/@s/b": {"version": "1.0.0", "resolved": "https://registry.npmjs.org/@s/b/-/b-1.0.0.tgz", "integrity": "sha512-B"}}}"#,
             "",

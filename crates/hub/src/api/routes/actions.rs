@@ -8,11 +8,11 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::api::Api;
-use crate::api::auth::Reader;
-use crate::api::extract::QueryParams;
+use crate::api::auth::{Caller, Reader};
+use crate::api::extract::{Key, QueryParams};
 use crate::api::page::{List, PageQuery};
 use crate::api::problem::Problem;
-use crate::store::ActionFilter;
+use crate::store::{ActionFilter, OperatorCommand};
 use greenloop_hub_api::types;
 use greenloop_model::task::{GraphId, TaskId};
 
@@ -30,6 +30,20 @@ pub(super) struct ActionQuery {
     agent: Option<String>,
     /// By somebody whose token has this name.
     operator: Option<String>,
+}
+
+/// Does what a person asks for, once for each key.
+pub(super) async fn act(
+    api: &Api,
+    caller: &Caller,
+    key: &Key,
+    reason: &str,
+    command: OperatorCommand,
+) -> Result<(), Problem> {
+    let operator = caller.operator(reason)?;
+    api.store.act(&command, &operator, key.of(caller.id()).as_deref()).await?;
+    tracing::info!(by = operator.name, action = command.name(), "a person acts");
+    Ok(())
 }
 
 /// What people did: who, what, why, and what it changed; latest first

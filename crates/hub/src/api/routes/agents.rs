@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
+use super::actions::act;
 use crate::api::Api;
 use crate::api::auth::{Admin, Caller, Reader, Worker};
 use crate::api::extract::{Body, Key, OptionalBody, PathParams, QueryParams};
@@ -95,17 +96,17 @@ pub(super) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn act(
+/// The agent, after what a person asks for.
+async fn act_on(
     api: &Api,
     caller: &Caller,
     key: &Key,
     reason: &str,
+    name: &str,
     command: OperatorCommand,
-) -> Result<(), Problem> {
-    let operator = caller.operator(reason)?;
-    api.store.act(&command, &operator, key.of(caller.id()).as_deref()).await?;
-    tracing::info!(by = operator.name, action = command.name(), "a person acts");
-    Ok(())
+) -> Result<Json<types::Agent>, Problem> {
+    act(api, caller, key, reason, command).await?;
+    Ok(Json(api.store.agent(name).await?))
 }
 
 /// Agents by name
@@ -156,9 +157,8 @@ pub(super) async fn deactivate(
     key: Key,
     OptionalBody(body): OptionalBody<types::ActionRequest>,
 ) -> Result<Json<types::Agent>, Problem> {
-    act(&api, &caller, &key, &body.reason, OperatorCommand::DeactivateAgent { name: name.clone() })
-        .await?;
-    Ok(Json(api.store.agent(&name).await?))
+    let command = OperatorCommand::DeactivateAgent { name: name.clone() };
+    act_on(&api, &caller, &key, &body.reason, &name, command).await
 }
 
 /// Gives a deactivated agent work again
@@ -175,9 +175,8 @@ pub(super) async fn activate(
     key: Key,
     OptionalBody(body): OptionalBody<types::ActionRequest>,
 ) -> Result<Json<types::Agent>, Problem> {
-    act(&api, &caller, &key, &body.reason, OperatorCommand::ActivateAgent { name: name.clone() })
-        .await?;
-    Ok(Json(api.store.agent(&name).await?))
+    let command = OperatorCommand::ActivateAgent { name: name.clone() };
+    act_on(&api, &caller, &key, &body.reason, &name, command).await
 }
 
 /// Has an agent finish what it has and stop
@@ -194,9 +193,8 @@ pub(super) async fn drain(
     key: Key,
     OptionalBody(body): OptionalBody<types::ActionRequest>,
 ) -> Result<Json<types::Agent>, Problem> {
-    act(&api, &caller, &key, &body.reason, OperatorCommand::DrainAgent { name: name.clone() })
-        .await?;
-    Ok(Json(api.store.agent(&name).await?))
+    let command = OperatorCommand::DrainAgent { name: name.clone() };
+    act_on(&api, &caller, &key, &body.reason, &name, command).await
 }
 
 /// Puts an agent in quarantine: it is given no more work until a person releases it
@@ -213,9 +211,8 @@ pub(super) async fn quarantine(
     key: Key,
     OptionalBody(body): OptionalBody<types::ActionRequest>,
 ) -> Result<Json<types::Agent>, Problem> {
-    act(&api, &caller, &key, &body.reason, OperatorCommand::QuarantineAgent { name: name.clone() })
-        .await?;
-    Ok(Json(api.store.agent(&name).await?))
+    let command = OperatorCommand::QuarantineAgent { name: name.clone() };
+    act_on(&api, &caller, &key, &body.reason, &name, command).await
 }
 
 /// Ends the quarantine that a person has put an agent in
@@ -232,7 +229,6 @@ pub(super) async fn release(
     key: Key,
     OptionalBody(body): OptionalBody<types::ActionRequest>,
 ) -> Result<Json<types::Agent>, Problem> {
-    act(&api, &caller, &key, &body.reason, OperatorCommand::ReleaseAgent { name: name.clone() })
-        .await?;
-    Ok(Json(api.store.agent(&name).await?))
+    let command = OperatorCommand::ReleaseAgent { name: name.clone() };
+    act_on(&api, &caller, &key, &body.reason, &name, command).await
 }

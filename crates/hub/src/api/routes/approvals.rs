@@ -12,6 +12,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 use utoipa::IntoParams;
 
+use super::actions::act;
 use crate::api::Api;
 use crate::api::auth::{Admin, Caller, Reader, Worker};
 use crate::api::extract::{Body, Key, OptionalBody, PathParams, QueryParams};
@@ -282,8 +283,6 @@ async fn decide(
     id: i64,
     command: OperatorCommand,
 ) -> Result<Json<types::Approval>, Problem> {
-    let operator = caller.operator(reason)?;
-    api.store.act(&command, &operator, key.of(caller.id()).as_deref()).await?;
-    tracing::info!(approval = id, by = operator.name, action = command.name(), "a person acts");
+    act(api, caller, key, reason, command).await?;
     Ok(Json(api.store.approval(id).await?))
 }

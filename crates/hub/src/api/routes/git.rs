@@ -7,6 +7,7 @@ use axum::extract::State;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::actions::act;
 use crate::api::Api;
 use crate::api::auth::{Admin, Caller, Reader};
 use crate::api::extract::{Body, Key, OptionalBody, PathParams, QueryParams};
@@ -108,8 +109,7 @@ pub(super) async fn decide(
 ) -> Result<Json<types::Page<types::Branch>>, Problem> {
     let types::HoldDecisionRequest { project, target, decision, reason } = body;
     let command = OperatorCommand::DecideQueue { project, target, decision };
-    act(&api, &caller, &key, &reason, command).await?;
-    Ok(Json(types::Page { items: api.store.branches().await?, next: None }))
+    act_on_queue(&api, &caller, &key, &reason, command).await
 }
 
 /// Pauses a merge queue: nothing is merged; what is being pushed arrives
@@ -127,8 +127,7 @@ pub(super) async fn pause(
 ) -> Result<Json<types::Page<types::Branch>>, Problem> {
     let types::QueueRequest { project, target, reason } = body;
     let command = OperatorCommand::PauseQueue { project, target };
-    act(&api, &caller, &key, &reason, command).await?;
-    Ok(Json(types::Page { items: api.store.branches().await?, next: None }))
+    act_on_queue(&api, &caller, &key, &reason, command).await
 }
 
 /// Ends the pause of a merge queue
@@ -146,21 +145,19 @@ pub(super) async fn resume(
 ) -> Result<Json<types::Page<types::Branch>>, Problem> {
     let types::QueueRequest { project, target, reason } = body;
     let command = OperatorCommand::ResumeQueue { project, target };
-    act(&api, &caller, &key, &reason, command).await?;
-    Ok(Json(types::Page { items: api.store.branches().await?, next: None }))
+    act_on_queue(&api, &caller, &key, &reason, command).await
 }
 
-async fn act(
+/// All merge queues, after what a person asks for.
+async fn act_on_queue(
     api: &Api,
     caller: &Caller,
     key: &Key,
     reason: &str,
     command: OperatorCommand,
-) -> Result<(), Problem> {
-    let operator = caller.operator(reason)?;
-    api.store.act(&command, &operator, key.of(caller.id()).as_deref()).await?;
-    tracing::info!(by = operator.name, action = command.name(), "a person acts");
-    Ok(())
+) -> Result<Json<types::Page<types::Branch>>, Problem> {
+    act(api, caller, key, reason, command).await?;
+    Ok(Json(types::Page { items: api.store.branches().await?, next: None }))
 }
 
 /// Branches that merges go to, and those of running attempts

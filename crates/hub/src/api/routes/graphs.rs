@@ -8,6 +8,7 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use super::actions::act;
 use crate::api::Api;
 use crate::api::auth::{Admin, Caller, Reader};
 use crate::api::extract::{Body, Key, OptionalBody, PathParams, QueryParams};
@@ -117,7 +118,8 @@ pub(super) async fn timeline(
     Ok(Json(api.store.timeline(GraphId(id)).await?))
 }
 
-async fn act(
+/// The graph, after what a person asks for.
+async fn act_on(
     api: &Api,
     caller: &Caller,
     key: &Key,
@@ -125,9 +127,7 @@ async fn act(
     graph: GraphId,
     command: OperatorCommand,
 ) -> Result<Json<types::Graph>, Problem> {
-    let operator = caller.operator(reason)?;
-    api.store.act(&command, &operator, key.of(caller.id()).as_deref()).await?;
-    tracing::info!(by = operator.name, action = command.name(), "a person acts");
+    act(api, caller, key, reason, command).await?;
     Ok(Json(api.store.graph(graph).await?))
 }
 
@@ -146,7 +146,7 @@ pub(super) async fn cancel(
     OptionalBody(body): OptionalBody<types::ActionRequest>,
 ) -> Result<Json<types::Graph>, Problem> {
     let graph = GraphId(id);
-    act(&api, &caller, &key, &body.reason, graph, OperatorCommand::CancelGraph { graph }).await
+    act_on(&api, &caller, &key, &body.reason, graph, OperatorCommand::CancelGraph { graph }).await
 }
 
 /// Pauses a graph: nothing of it is given to workers; what runs goes on
@@ -164,7 +164,7 @@ pub(super) async fn pause(
     OptionalBody(body): OptionalBody<types::ActionRequest>,
 ) -> Result<Json<types::Graph>, Problem> {
     let graph = GraphId(id);
-    act(&api, &caller, &key, &body.reason, graph, OperatorCommand::PauseGraph { graph }).await
+    act_on(&api, &caller, &key, &body.reason, graph, OperatorCommand::PauseGraph { graph }).await
 }
 
 /// Ends the pause of a graph
@@ -182,7 +182,7 @@ pub(super) async fn resume(
     OptionalBody(body): OptionalBody<types::ActionRequest>,
 ) -> Result<Json<types::Graph>, Problem> {
     let graph = GraphId(id);
-    act(&api, &caller, &key, &body.reason, graph, OperatorCommand::ResumeGraph { graph }).await
+    act_on(&api, &caller, &key, &body.reason, graph, OperatorCommand::ResumeGraph { graph }).await
 }
 
 /// Has all tasks of a graph that failed or are blocked tried again
@@ -200,5 +200,5 @@ pub(super) async fn retry(
     OptionalBody(body): OptionalBody<types::ActionRequest>,
 ) -> Result<Json<types::Graph>, Problem> {
     let graph = GraphId(id);
-    act(&api, &caller, &key, &body.reason, graph, OperatorCommand::RetryGraph { graph }).await
+    act_on(&api, &caller, &key, &body.reason, graph, OperatorCommand::RetryGraph { graph }).await
 }

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
 
+use super::actions::act;
 use super::graphs::mistake;
 use crate::api::Api;
 use crate::api::auth::{Admin, Caller};
@@ -23,7 +24,7 @@ const PRIORITIES: std::ops::RangeInclusive<i64> = 0..=1_000;
 /// Attempts that a task may have.
 const ATTEMPTS: std::ops::RangeInclusive<u32> = 1..=20;
 
-async fn act(
+async fn act_on(
     api: &Api,
     caller: &Caller,
     key: &Key,
@@ -31,9 +32,7 @@ async fn act(
     task: i64,
     command: OperatorCommand,
 ) -> Result<Json<types::Task>, Problem> {
-    let operator = caller.operator(reason)?;
-    api.store.act(&command, &operator, key.of(caller.id()).as_deref()).await?;
-    tracing::info!(task, by = operator.name, action = command.name(), "a person acts");
+    act(api, caller, key, reason, command).await?;
     Ok(Json(api.store.task(TaskId(task)).await?))
 }
 
@@ -52,7 +51,7 @@ pub(super) async fn cancel(
     OptionalBody(body): OptionalBody<types::ActionRequest>,
 ) -> Result<Json<types::Task>, Problem> {
     let command = OperatorCommand::CancelTask { task: TaskId(id) };
-    act(&api, &caller, &key, &body.reason, id, command).await
+    act_on(&api, &caller, &key, &body.reason, id, command).await
 }
 
 /// Has a task that failed, is blocked or was cancelled tried again
@@ -70,7 +69,7 @@ pub(super) async fn retry(
     OptionalBody(body): OptionalBody<types::RetryRequest>,
 ) -> Result<Json<types::Task>, Problem> {
     let command = OperatorCommand::RetryTask { task: TaskId(id), dependants: body.dependants };
-    act(&api, &caller, &key, &body.reason, id, command).await
+    act_on(&api, &caller, &key, &body.reason, id, command).await
 }
 
 /// Changes a task before its next attempt; what is absent stays
@@ -90,7 +89,7 @@ pub(super) async fn edit(
     sound(&body)?;
     let reason = body.reason.clone();
     let command = OperatorCommand::EditTask { task: TaskId(id), edit: body };
-    act(&api, &caller, &key, &reason, id, command).await
+    act_on(&api, &caller, &key, &reason, id, command).await
 }
 
 /// Whether what an edit says could stand in a graph.
@@ -217,7 +216,7 @@ pub(super) async fn assign(
     }
     let types::TaskAssignment { agent, exclude, reason } = body;
     let command = OperatorCommand::AssignTask { task: TaskId(id), agent, exclude };
-    act(&api, &caller, &key, &reason, id, command).await
+    act_on(&api, &caller, &key, &reason, id, command).await
 }
 
 /// Takes a task from the workers: a person does it
@@ -235,7 +234,7 @@ pub(super) async fn take_over(
     OptionalBody(body): OptionalBody<types::ActionRequest>,
 ) -> Result<Json<types::Task>, Problem> {
     let command = OperatorCommand::TakeOverTask { task: TaskId(id) };
-    act(&api, &caller, &key, &body.reason, id, command).await
+    act_on(&api, &caller, &key, &body.reason, id, command).await
 }
 
 /// Hands in what a person has done for a task: a branch to be merged, or the commit that the
@@ -263,5 +262,5 @@ pub(super) async fn resolve(
     }
     let reason = body.reason.clone();
     let command = OperatorCommand::ResolveTask { task: TaskId(id), resolution: body };
-    act(&api, &caller, &key, &reason, id, command).await
+    act_on(&api, &caller, &key, &reason, id, command).await
 }

@@ -10,7 +10,7 @@ use super::noise::{is_dull, is_noise, says_nothing};
 use super::normalise::normalise;
 use super::patterns::level_len;
 use super::rule::{Body, Classification, Rule, Symptom};
-use super::rule_set::Compiled;
+use super::rule_set::{Compiled, PARTICULAR};
 use super::test_name::{TestNames, join};
 use super::warning::is_warning;
 use greenloop_model::{FailureClass, Location};
@@ -139,6 +139,41 @@ impl Block {
         }
     }
 
+    /// Reads the name of the failing test in what stood before the first line, nearest first.
+    pub(super) fn read_title(&mut self, before: impl Iterator<Item = Line>, tests: &mut TestNames) {
+        let Some(titled) = self.row.titled().filter(|_| self.name.is_none()) else { return };
+        let mut lines: Vec<String> = before.map(|line| line.text).collect();
+        lines.reverse();
+        let text = lines.join("\n");
+        let last = titled.captures_iter(text.as_bytes()).last();
+        let name = last.and_then(|captures| captures.iter().skip(1).flatten().next());
+        if let Some(name) = name.and_then(|name| text.get(name.range())) {
+            tests.add(name);
+            self.name = Some(name.to_owned());
+        }
+    }
+
+    /// Takes the line that follows the first one directly, where that announces it by a colon and
+    /// the row did not expect what it says.
+    pub(super) fn take_announced(&mut self, line: &Line) -> bool {
+        let announced = self.row.rule.score >= PARTICULAR
+            && self.taken == 1
+            && self.blanks.is_empty()
+            && !line.is_blank()
+            && self
+                .lines
+                .last()
+                .is_some_and(|(head, role)| *role == Role::Head && head.text.ends_with(':'))
+            && match self.row.rule.body {
+                Body::Line | Body::While(..) => true,
+                Body::Until(_) | Body::Through(_) => false,
+            };
+        if announced {
+            self.store(line.clone(), Role::Key);
+        }
+        announced
+    }
+
     /// Offers the next line of the log.
     pub(super) fn take(&mut self, line: &Line, tests: &mut TestNames) -> LineUse {
         self.taken += 1;
@@ -209,7 +244,10 @@ impl Block {
             owner.push_str(text.trim());
         }
         self.proven |= matches(self.row.proof(), text);
-        self.hollow |= matches(self.row.hollow(), text);
+        if matches(self.row.hollow(), text) {
+            self.hollow = true;
+            self.name.take().iter().for_each(|name| tests.withdraw(name));
+        }
         let role = if matches(self.row.key(), text) {
             if is_dull(text) { Role::Dull } else { Role::Key }
         } else {

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::bytes::Regex;
 
 use super::expression::compile;
-use super::patterns::{PREFIXES, TABBED_PREFIX};
+use super::patterns::{PREFIXES, RESULT_COLUMNS, TABBED_PREFIX};
 
 /// Characters of a line that are kept: many more than are ever shown, so that a secret which
 /// reaches over the end of what is shown is still seen whole.
@@ -73,11 +73,17 @@ fn prefix_len(text: &str) -> usize {
     for _ in 0..4 {
         let Some(rest) = text.as_bytes().get(at..) else { break };
         match prefix.find(rest) {
-            Some(found) if found.end() > 0 => at += found.end(),
+            Some(found) if found.end() > 0 && !is_column(rest, found.end()) => at += found.end(),
             _ => break,
         }
     }
     if text.is_char_boundary(at) { at } else { 0 }
+}
+
+/// Whether what follows a label is the column of a table, which the label is the first of.
+fn is_column(line: &[u8], at: usize) -> bool {
+    let rest = line.get(at..).unwrap_or_default();
+    RESULT_COLUMNS.iter().any(|column| rest == column.as_bytes())
 }
 
 /// The text without ANSI sequences (CSI, OSC and the like) and control characters other than a

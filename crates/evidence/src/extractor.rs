@@ -522,9 +522,17 @@ impl Scan {
                         self.add(open);
                         return;
                     }
-                    LineUse::Rejected => self.add(open),
+                    LineUse::Rejected => {}
                 }
-                rival.or_else(|| start_of(&line))
+                let next = rival.or_else(|| start_of(&line));
+                let own = next.is_none_or(|(row, _)| row.is_general());
+                if !stronger && own && open.take_announced(&line) {
+                    self.open = Some(open);
+                    self.recent.push(no, raw);
+                    return;
+                }
+                self.add(open);
+                next
             }
         };
         if let Some((row, soft)) = start {
@@ -539,6 +547,9 @@ impl Scan {
                 }
                 if row.rule.before > 0 || !row.rule.header.is_empty() {
                     block.look_back(self.recent.newest_first());
+                }
+                if !row.rule.titled.is_empty() {
+                    block.read_title(self.recent.newest_first(), &mut self.tests);
                 }
             }
         }

@@ -68,6 +68,9 @@ pub(super) struct Rule {
     pub introduces: bool,
     /// What names the failing test in the first line where `start` does not.
     pub named: &'static str,
+    /// What names the failing test in the last few dozen lines before, read as one text; the last
+    /// match counts.
+    pub titled: &'static str,
     /// The first group that matches names a failing test in a body line; the group `owned` only
     /// one that has an `owner`.
     pub item: &'static str,
@@ -86,7 +89,7 @@ pub(super) struct Rule {
     pub of_source: bool,
     /// A line in the body that proves it a compiler's error after all.
     pub proof: &'static str,
-    /// A line in the body that proves it a mere follow-up.
+    /// A line in the body that proves it a mere follow-up, whose first line names no test.
     pub hollow: &'static str,
     /// Lines that start a block; a test holds the row to them. Only a row with a warning among
     /// them starts on warnings.
@@ -115,6 +118,7 @@ impl Rule {
         key: "",
         introduces: false,
         named: "",
+        titled: "",
         item: "",
         owner: "",
         class: Classification::Fixed(FailureClass::Code),

@@ -32,6 +32,7 @@ pub(super) struct Compiled {
     lead: Lazy,
     key: Lazy,
     named: Lazy,
+    titled: Lazy,
     item: Lazy,
     owner: Lazy,
     proof: Lazy,
@@ -56,6 +57,7 @@ impl Compiled {
             lead: shared.lazy(rule.lead),
             key: shared.lazy(rule.key),
             named: shared.lazy(rule.named),
+            titled: shared.lazy(rule.titled),
             item: shared.lazy(rule.item),
             owner: shared.lazy(rule.owner),
             proof: shared.lazy(rule.proof),
@@ -74,6 +76,8 @@ impl Compiled {
         lead,
         /// The telling lines.
         key,
+        /// A failing test in the lines before.
+        titled,
         /// Failing tests in the body.
         item,
         /// Owners in the body.
@@ -311,6 +315,7 @@ mod tests {
                 row.rule.lead,
                 row.rule.key,
                 row.rule.named,
+                row.rule.titled,
                 row.rule.item,
                 row.rule.owner,
                 row.rule.proof,

@@ -19,6 +19,11 @@ impl TestNames {
         insert(&mut self.failed, name);
     }
 
+    /// Takes back what was no test's name.
+    pub(super) fn withdraw(&mut self, name: &str) {
+        self.failed.remove(name.trim());
+    }
+
     /// Takes a name out: the test passed after it had failed.
     pub(super) fn passed(&mut self, name: &str) {
         insert(&mut self.passed, name);

@@ -42,6 +42,7 @@ pub(super) const AUTH_NEEDS: &[&str] = &[
     "status code 403",
     "status code: 401",
     "status code: 403",
+    "statuscode: 40",
     "http 401",
     "http 403",
     "terminal prompts disabled",
@@ -63,7 +64,7 @@ pub(super) const AUTH_NEEDS: &[&str] = &[
     "invalid api key",
     "invalid username",
 ];
-pub(super) const AUTH: &str = r"(?i)\bunauthorized\b|failed to (?:authorize|authenticate)|AuthenticationFailed|\bRESPONSE 40[13]\b|\bExpiredToken|\bAccessDenied|\bunauthenticated\b|\bPERMISSION_DENIED\b|InvalidClientTokenId|SignatureDoesNotMatch|no valid credentials?\b|failed to (?:refresh|retrieve|get) (?:\w+ )?credentials|could not acquire access token|not logged in\b|authentication (?:required|failed|error)|permission denied \((?:publickey|keyboard|password|gssapi)|requested access to the resource is denied|access denied|403 forbidden|http(?:/\d\S*)? ?40[13]|status(?: code)?:? 40[13]|returned error: 40[13]|invalid (?:credentials|token|api key|username or password)|bad credentials|could not read (?:username|password)|ENEEDAUTH|\bE40[13]\b|login failed|not authorized|no basic auth credentials|token (?:has )?expired|expired token|AADSTS\d+|AuthorizationFailed|insufficient_scope|terminal prompts disabled|resource not accessible by|unable to (?:locate|find|load) credentials|^denied: |: denied: |\(forbidden\)";
+pub(super) const AUTH: &str = r"(?i)\bunauthorized\b|failed to (?:authorize|authenticate)|AuthenticationFailed|\bRESPONSE 40[13]\b|\bExpiredToken|\bAccessDenied|\bunauthenticated\b|\bPERMISSION_DENIED\b|InvalidClientTokenId|SignatureDoesNotMatch|no valid credentials?\b|failed to (?:refresh|retrieve|get) (?:\w+ )?credentials|could not acquire access token|not logged in\b|authentication (?:required|failed|error)|permission denied \((?:publickey|keyboard|password|gssapi)|requested access to the resource is denied|access denied|403 forbidden|http(?:/\d\S*)? ?40[13]|status(?: ?code)?:? 40[13]|returned error: 40[13]|invalid (?:credentials|token|api key|username or password)|bad credentials|could not read (?:username|password)|ENEEDAUTH|\bE40[13]\b|login failed|not authorized|no basic auth credentials|token (?:has )?expired|expired token|AADSTS\d+|AuthorizationFailed|insufficient_scope|terminal prompts disabled|resource not accessible by|unable to (?:locate|find|load) credentials|^denied: |: denied: |\(forbidden\)";
 
 /// So many requests that waiting helps.
 pub(super) const RATE_NEEDS: &[&str] = &[
@@ -75,11 +76,12 @@ pub(super) const RATE_NEEDS: &[&str] = &[
     "http 429",
     "status code 429",
     "status code: 429",
+    "statuscode: 429",
     "concurrency limit",
     "throttl",
     "resource_exhausted",
 ];
-pub(super) const RATE: &str = r"(?i)toomanyrequests|too many requests|rate[ -]limit(?:ed| exceeded| reached)?\b|returned error: 429|http(?:/\d\S*)? ?429|status(?: code)?:? 429|concurrency limit|\bthrottl(?:ed|ing)|\bRESOURCE_EXHAUSTED\b";
+pub(super) const RATE: &str = r"(?i)toomanyrequests|too many requests|rate[ -]limit(?:ed| exceeded| reached)?\b|returned error: 429|http(?:/\d\S*)? ?429|status(?: ?code)?:? 429|concurrency limit|\bthrottl(?:ed|ing)|\bRESOURCE_EXHAUSTED\b";
 
 /// What was granted is used up.
 pub(super) const QUOTA_NEEDS: &[&str] = &[
@@ -96,19 +98,21 @@ pub(super) const QUOTA_NEEDS: &[&str] = &[
     "insufficientinstancecapacity",
     "insufficient capacity",
     "exceeded your current",
+    "lfs budget",
+    "enough resources available",
+    "resource_pool_exhausted",
 ];
-pub(super) const QUOTA: &str = r"(?i)quota (?:has been |was |is )?(?:exceeded|reached|hit|exhausted|used up)|exceed(?:ed|s|ing)? (?:[\w-]+ ){0,5}quota|quota\w*exceeded|insufficient\w*[ _]?(?:\w+ ){0,2}\w*quota|usage limit|(?:vcpus?|instances?|volumes?|snapshots?|address(?:es)?|vpcs?|subnets?|gateways?|buckets?|clusters?|services?|accounts?|storage|resources?|requests?|groups?|rules?|keys?|roles?|policies|nodes?|cores?|\b)LimitExceeded(?:Exception)?\b|(?:storage|vcpu|core|account|plan|build minutes?) limit exceeded|spending limit|account payments have failed|billing (?:is )?(?:not enabled|disabled)|out of credits|SkuNotAvailable|\bAllocationFailed|InsufficientInstanceCapacity|insufficient capacity|exceeded your current \w+";
+pub(super) const QUOTA: &str = r"(?i)quota (?:['\x22`]?[\w.:/-]+['\x22`]? )?(?:has been |was |is )?(?:exceeded|reached|hit|exhausted|used up)|\bover its (?:\w+ ){0,3}quota|exceeded its LFS budget|not have enough resources available|RESOURCE_POOL_EXHAUSTED|exceed(?:ed|s|ing)? (?:[\w-]+ ){0,5}quota|quota\w*exceeded|insufficient\w*[ _]?(?:\w+ ){0,2}\w*quota|usage limit|(?:vcpus?|instances?|volumes?|snapshots?|address(?:es)?|vpcs?|subnets?|gateways?|buckets?|clusters?|services?|accounts?|storage|resources?|requests?|groups?|rules?|keys?|roles?|policies|nodes?|cores?|\b)LimitExceeded(?:Exception)?\b|(?:storage|vcpu|core|account|plan|build minutes?) limit exceeded|spending limit|account payments have failed|billing (?:is )?(?:not enabled|disabled)|out of credits|SkuNotAvailable|\bAllocationFailed|InsufficientInstanceCapacity|insufficient capacity|exceeded your current \w+";
 
 pub(super) const DISK_NEEDS: &[&str] = &[
     "no space left",
     "enospc",
-    "disk quota exceeded",
     "read-only file system",
     "input/output error",
     "disk full",
     "not enough space",
 ];
-pub(super) const DISK: &str = r"(?i)no space left on device|\bENOSPC\b|disk quota exceeded|read-only file system|\binput/output error|disk (?:is )?full|not enough (?:disk )?space";
+pub(super) const DISK: &str = r"(?i)no space left on device|\bENOSPC\b|read-only file system|\binput/output error|disk (?:is )?full|not enough (?:disk )?space";
 
 pub(super) const NETWORK_NEEDS: &[&str] = &[
     "econnreset",
@@ -152,6 +156,8 @@ pub(super) const NETWORK_NEEDS: &[&str] = &[
     "unexpected eof",
     "status code 50",
     "status code: 50",
+    "statuscode: 50",
+    "can't reach database server",
     "http 50",
     "proxyerror",
     "max retries exceeded",
@@ -164,7 +170,7 @@ pub(super) const NETWORK_NEEDS: &[&str] = &[
     "ssl connect error",
     "connection broken",
 ];
-pub(super) const NETWORK: &str = r"(?i)\b(?:ECONNRESET|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN|ENOTFOUND|ENETUNREACH|EHOSTUNREACH)\b|could not resolve (?:host|proxy)|(?:failure in )?name resolution|name or service not known|no such host|connection (?:was )?(?:reset|refused|timed out|aborted|broken)|tls handshake|502 bad gateway|503 service|service unavailable|gateway time-?out|returned error: 50\d|status(?: code)?:? 50[234]|http(?:/\d\S*)? ?50[234]|network is unreachable|no route to host|i/o timeout|remote end hung up|early eof|SSL_ERROR|ssl connect error|socket hang up|(?:socket|read|connect) time(?:d )?out|cannot connect to the docker daemon|received a shutdown signal|lost communication with the server|\bunexpected eof\b|ProxyError|max retries exceeded|UnknownHostException|remote name could not be resolved|spurious network error|failed to connect to|unable to connect to";
+pub(super) const NETWORK: &str = r"(?i)\b(?:ECONNRESET|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN|ENOTFOUND|ENETUNREACH|EHOSTUNREACH)\b|could not resolve (?:host|proxy)|(?:failure in )?name resolution|name or service not known|no such host|connection (?:was )?(?:reset|refused|timed out|aborted|broken)|tls handshake|502 bad gateway|503 service|service unavailable|gateway time-?out|returned error: 50\d|status(?: ?code)?:? 50[234]|can't reach database server|http(?:/\d\S*)? ?50[234]|network is unreachable|no route to host|i/o timeout|remote end hung up|early eof|SSL_ERROR|ssl connect error|socket hang up|(?:socket|read|connect) time(?:d )?out|cannot connect to the docker daemon|received a shutdown signal|lost communication with the server|\bunexpected eof\b|ProxyError|max retries exceeded|UnknownHostException|remote name could not be resolved|spurious network error|failed to connect to|unable to connect to";
 
 pub(super) const TIMEOUT_NEEDS: &[&str] = &[
     "timed out after",

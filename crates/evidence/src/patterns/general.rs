@@ -31,6 +31,9 @@ pub(crate) const PREFIXES: &[&str] = &[
 pub(crate) const TABBED_PREFIX: &str =
     r"[^\t]+\t[^\t]+\t(?:\xEF\xBB\xBF)?\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*Z ?";
 
+/// What Robot Framework puts after the name of a test and a bar: that is no label of a service.
+pub(crate) const RESULT_COLUMNS: &[&str] = &["FAIL |", "PASS |", "SKIP |"];
+
 /// How the steps of pipelines begin.
 pub(crate) const STEPS: &[&str] = &[
     "##[group]Run ",

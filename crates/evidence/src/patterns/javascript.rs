@@ -20,7 +20,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         kind: "tsc",
         needs: &["error ts"],
-        start: r"^(?:\S.*?[(:]\d+[,:]\d+\)?(?::| -) )?error TS\d+: ",
+        start: r"^(?:\S.*?[(:]\d+[,:]\d+\)?(?::| -) )?error (?:TS\d+|ts\(\d+\)): ",
         body: Body::While(r"^\s+\S|^\d+\s", 1),
         key: r"error TS\d+",
         share: 10,
@@ -28,6 +28,7 @@ pub(super) const RULES: &[Rule] = &[
         examples: &[
             "src/app.ts(12,5): error TS2322: Type 'string' is not assignable to type 'number'.",
             "src/app.ts:12:5 - error TS2304: Cannot find name 'x'.",
+            "src/pages/index.astro:3:7 - error ts(2304): Cannot find name 'x'.",
             "error TS18003: No inputs were found in config file '/app/tsconfig.json'.",
         ],
         ..Rule::COMPILER
@@ -202,13 +203,14 @@ pub(super) const RULES: &[Rule] = &[
             "error during build",
             "could not resolve",
             "rollup failed",
+            "^[!] ",
         ],
-        start: r#"^(?:ERROR in \S|Failed to compile\.?$|(?u:✘|X) \[ERROR\] |Module not found: |\s*error during build:|\[vite\]: Rollup failed|.*: Module not found: Error)"#,
+        start: r#"^(?:ERROR in \S|Failed to compile\.?$|(?u:✘|X) \[ERROR\] |Module not found: |\s*error during build:|\[!\] (?:\([^)]*\) )?\w*Error: |\[vite\]: Rollup failed|.*: Module not found: Error)"#,
         body: Body::While(
-            r"^\s+\S|^\S+Error: |^(?:\./|/)\S+|^Module not found|^(?:Type )?[Ee]rror: |^\d* *[|>]|^\[vite\]: |^`build\.rollup|^(?:This is most likely|If you do want)",
+            r"^\s+\S|^\S+Error: |^(?:\./|/)\S+|^Module not found|^(?:Type )?[Ee]rror: |^\d* *[|>]|^\[(?:vite|plugin|commonjs)\b|^\S+ \(\d+:\d+\)|^\S+:\d+:\d+: |^file: |^\d+: |^https://rollupjs|^Expected |^`build\.rollup|^(?:This is most likely|If you do want)",
             1,
         ),
-        key: r"^Module not found|^\S*Error: |^Type error: |^\./\S+:\d+|Can't resolve|Could not resolve|failed to resolve|is not exported by",
+        key: r"^Module not found|^\S*Error: |^Type error: |^\./\S+:\d+|Can't resolve|Could not resolve|failed to resolve|is not exported by|^\S+:\d+:\d+: ERROR: ",
         introduces: true,
         share: 14,
         of_source: true,
@@ -217,7 +219,48 @@ pub(super) const RULES: &[Rule] = &[
             "Failed to compile.",
             "✘ [ERROR] Could not resolve \"./missing\"",
             "error during build:",
+            "[!] RollupError: \"foo\" is not exported by \"src/util.js\", imported by \"src/main.js\".",
         ],
+        ..Rule::COMPILER
+    },
+    Rule {
+        kind: "parcel",
+        needs: &["build failed."],
+        start: r"^(?u:🚨) Build failed\.$",
+        body: Body::While(r"^@[\w-]+/\S+: |^\s+\S", 1),
+        key: r"^@[\w-]+/\S+: ",
+        introduces: true,
+        share: 8,
+        of_source: true,
+        examples: &["\u{1f6a8} Build failed."],
+        ..Rule::COMPILER
+    },
+    // Where it is, then what; a warning, unless it says otherwise.
+    Rule {
+        kind: "svelte-check",
+        needs: &[".svelte:"],
+        start: r"^\S+\.svelte:\d+:\d+$",
+        body: Body::Until(r"^\s*$|^={4,}$|^svelte-check found"),
+        key: r"^Error: ",
+        introduces: true,
+        proof: r"^Error: ",
+        hollow: r"^(?:Warn|Hint): ",
+        score: 70,
+        share: 6,
+        of_source: true,
+        examples: &["/app/src/B.svelte:7:3"],
+        ..Rule::COMPILER
+    },
+    Rule {
+        kind: "svelte-check",
+        needs: &[" (ts)$", " (js)$", " (css)$", " (svelte)$"],
+        start: r"^Error: .* \((?:ts|js|css|svelte)\)$",
+        lead: r"^\S+\.\w+:\d+:\d+$",
+        before: 1,
+        body: Body::While(r"^\s+\S", 0),
+        share: 5,
+        of_source: true,
+        examples: &["Error: Cannot find name 'foo'. (ts)"],
         ..Rule::COMPILER
     },
     Rule {

@@ -11,10 +11,10 @@ pub(crate) const LOCATIONS: &[(&[&str], &str)] = &[
         &["at "],
         r"\bat (?:[\w.$@-]*/)*(?P<package>(?:[a-z_]\w*\.)+)[A-Z][\w$]*\.[\w$<>]+ ?\((?P<file>\w+\.(?:java|kt|scala|groovy|clj)):(?P<line>\d+)\)",
     ),
-    // tsc, MSBuild, MSVC.
+    // tsc, MSBuild, MSVC, Nim.
     (
         &["("],
-        r"(?P<file>(?:[A-Za-z]:)?[\w./\\@+~-]+\.\w{1,8})\((?P<line>\d+)(?:,(?P<col>\d+)(?:,\d+,\d+)?)?\)",
+        r"(?P<file>(?:[A-Za-z]:)?[\w./\\@+~-]+\.\w{1,8})\((?P<line>\d+)(?:, ?(?P<col>\d+)(?:,\d+,\d+)?)?\)",
     ),
     // Maven's compiler plug-in.
     (&[":["], r"(?P<file>[\w./\\@+~-]+\.\w{1,8}):\[(?P<line>\d+)(?:,(?P<col>\d+))?\]"),

@@ -9,23 +9,26 @@ mod build_tools;
 mod ci;
 mod classes;
 mod dart;
+mod databases;
 mod dotnet;
 mod general;
 mod go;
 mod javascript;
 mod jvm;
+mod languages;
 mod locations;
 mod native;
 mod python;
 mod ruby_php;
 mod rust;
+mod scenarios;
 mod swift;
 mod tools;
 
 pub(super) use classes::{CLASS_PATTERNS, ClassPattern};
 #[cfg(test)]
 pub(super) use general::HARMLESS;
-pub(super) use general::{DULL, NOISE, PREFIXES, STEPS, TABBED_PREFIX};
+pub(super) use general::{DULL, NOISE, PREFIXES, RESULT_COLUMNS, STEPS, TABBED_PREFIX};
 pub(super) use locations::{LOCATIONS, NOT_FILES};
 
 use super::rule::Rule;
@@ -38,6 +41,9 @@ pub(super) fn tables() -> impl Iterator<Item = &'static Rule> {
         swift::RULES,
         bazel::RULES,
         dart::RULES,
+        languages::RULES,
+        databases::RULES,
+        scenarios::RULES,
         rust::RULES,
         python::RULES,
         javascript::RULES,

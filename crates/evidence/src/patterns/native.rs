@@ -7,6 +7,32 @@ use greenloop_model::FailureClass::{Code, Config, Infrastructure, Quota, Timeout
 /// gives more.
 pub(super) const KILLED: &[Rule] = &[
     Rule {
+        kind: "disk-quota",
+        needs: &["disk quota exceeded", "edquot"],
+        start: r"(?i)disk quota exceeded|\bEDQUOT\b",
+        unless: r"(?i)^\s*(?:code: |errno: |at |E )|^\W*(?:warn|info|debug)",
+        body: Body::While(r"^\s+at |^\s{2,}\S|^\}", 0),
+        score: 81,
+        share: 8,
+        class: Classification::Fixed(Quota),
+        examples: &[
+            "OSError: [Errno 122] Disk quota exceeded: '/opt/conda/pkgs/x'",
+            "Error: EDQUOT: disk quota exceeded, write",
+        ],
+        ..Rule::TOOL
+    },
+    Rule {
+        kind: "disk",
+        needs: &["no space left on device", "enospc"],
+        start: r"^(?:[\w.]+\.)?\w*(?:Error|Exception): .*(?:No space left on device|\bENOSPC\b)",
+        body: Body::While(r"^\s+at |^\s{2,}\S|^\}", 0),
+        score: 81,
+        share: 8,
+        class: Classification::Fixed(Infrastructure),
+        examples: &["OSError: [Errno 28] No space left on device"],
+        ..Rule::TOOL
+    },
+    Rule {
         kind: "out-of-memory",
         needs: &[
             "killed",
@@ -81,7 +107,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         kind: "compiler",
         needs: &["error:", "error :"],
-        start: r"^(?:In file included from )?[^\s:][^:]*:\d+:(?:\d+:)? (?:fatal )?error ?:? ",
+        start: r"^(?:In file included from )?[^\s:][^:]*:\d+:(?:(?:\d+:)? (?:fatal )?error ?:? |\d+:error: )",
         lead: r"In (?:member |static |lambda )?(?:function|constructor|destructor|instantiation)|^In file included from|^\s+from |At global scope|required from",
         before: 3,
         body: Body::While(r"^\s+\S|^\S+:\d+:\d+: note: |^compilation terminated|^\|", 0),
@@ -91,6 +117,7 @@ pub(super) const RULES: &[Rule] = &[
         examples: &[
             "src/main.c:12:5: error: 'x' undeclared (first use in this function)",
             "src/main.cpp:1:10: fatal error: foo.h: No such file or directory",
+            "rtl/cart.vhd:14:12:error: no declaration for \"totl\"",
             "Sources/App/main.swift:3:5: error: cannot find 'x' in scope",
         ],
         ..Rule::COMPILER
@@ -139,6 +166,7 @@ pub(super) const RULES: &[Rule] = &[
             0,
         ),
         key: r"^\s{2,}\S",
+        titled: r"(?m)^-{20,}\n(\S.*)\n(?:\s.*\n)*-{20,}\n\S+(?::\d+|\(\d+\))\n\.{20,}$|^TEST CASE:\s+(\S.*)$",
         introduces: false,
         share: 10,
         examples: &[
@@ -146,6 +174,89 @@ pub(super) const RULES: &[Rule] = &[
             "/src/tests/cart_test.cpp:14: ERROR: CHECK( total(cart) == 30 ) is NOT correct!",
         ],
         ..Rule::TEST
+    },
+    Rule {
+        kind: "boost-test",
+        needs: &["error: in \""],
+        start: r#"^\S+(?::\d+|\(\d+\)): (?:fatal )?error: in "(?P<name>[^"]+)": "#,
+        body: Body::While(r"^\s+\S", 0),
+        introduces: false,
+        score: 91,
+        share: 5,
+        examples: &[
+            "/src/test/cart.cpp(14): error: in \"cart/adds_up\": check total(items) == 30 has failed [20 != 30]",
+        ],
+        ..Rule::TEST
+    },
+    // Unity and Check.
+    Rule {
+        kind: "unity",
+        needs: &[":fail: ", ":fail$", ":f:", ":e:"],
+        start: r"^\S+:\d+:(?P<name>\w+):FAIL(?:: |$)|^\S+\.\w+:\d+:[FE]:[^:]*:(?P<test>\w+):\d+: ",
+        introduces: false,
+        share: 2,
+        examples: &[
+            "test/test_cart.c:14:test_adds_up:FAIL: Expected 30 Was 20",
+            "test/check_cart.c:14:F:Core:test_adds_up:0: Assertion 'total == 30' failed",
+        ],
+        ..Rule::TEST
+    },
+    Rule {
+        kind: "qtest",
+        needs: &["fail!  : "],
+        start: r"^FAIL!  : (?P<name>\S+\(.*?\)) ",
+        body: Body::While(r"^\s+\S", 0),
+        introduces: false,
+        share: 5,
+        examples: &["FAIL!  : TestCart::addsUp() Compared values are not the same"],
+        ..Rule::TEST
+    },
+    // The lines of one report begin with the number of the process.
+    Rule {
+        kind: "valgrind",
+        needs: &[
+            "== invalid ",
+            "== conditional jump",
+            "== use of uninit",
+            "== syscall param",
+            "== mismatched ",
+            "== source and dest",
+            "== possible data race",
+            "== jump to the invalid",
+            "== argument ",
+            "== process terminating",
+            "lost in loss record",
+        ],
+        start: r"^==\d+== (?:Invalid \w|Conditional jump|Use of uninit|Syscall param|Mismatched |Source and dest|Possible data race|Jump to the invalid|Argument |Process terminating|[\d,]+ (?:\([^)]*\) )?bytes in [\d,]+ blocks are (?:definitely|indirectly) lost)",
+        body: Body::While(r"^==\d+==  +\S", 0),
+        key: r"\([^()]*:\d+\)$",
+        score: 88,
+        share: 8,
+        examples: &[
+            "==12== Invalid read of size 4",
+            "==77== 40 bytes in 1 blocks are definitely lost in loss record 1 of 1",
+        ],
+        ..Rule::COMPILER
+    },
+    Rule {
+        kind: "conan",
+        needs: &[
+            "^error: package ",
+            "^error: missing ",
+            "^error: version conflict",
+            "conanfile",
+            "error in ",
+        ],
+        start: r"^ERROR: (?:Package '\S+' not resolved|Missing (?:prebuilt package|binary)|Version conflict: |Error loading conanfile|There are invalid packages|(?:conanfile\S*|\S+/\S+): Error in \w+\(\) method)|^\S+/\S+: ERROR: Package '",
+        body: Body::While(r"^\s+\S|^\S+/\S+: WARN: Can't find", 1),
+        score: 74,
+        share: 5,
+        class: Classification::ToolText(Code),
+        examples: &[
+            "ERROR: Package 'zlib/9.9' not resolved: Unable to find 'zlib/9.9' in remotes.",
+            "ERROR: Missing binary: fmt/10.2.1:4d1f2b5a",
+        ],
+        ..Rule::TOOL
     },
     Rule {
         kind: "gtest",

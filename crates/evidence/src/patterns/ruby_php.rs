@@ -169,7 +169,7 @@ pub(super) const RULES: &[Rule] = &[
         kind: "elixir",
         needs: &["    error: "],
         start: r"^    error: \S",
-        unless: r"^    error: (?:\w+:\w+|Running program|\w+ failed$)",
+        unless: r"^    error: (?:[\w./-]+:\w+|Running program|\w+ failed$|\d+ errors? occurred|Code=)",
         of_source: true,
         body: Body::While(r"^\s*(?:\d+ *)?(?u:│|└─)", 0),
         key: r"(?u:└─) \S+:\d+",

@@ -66,7 +66,7 @@ pub(super) const RULES: &[Rule] = &[
         ),
         key: r"^error: |^\s*--> |^\s{2}\S",
         class: Classification::ToolText(Unknown),
-        proof: r"^\s*--> \S+:\d+:\d+",
+        proof: r"^\s*(?u:--> |┌─ |╭─\[ ?)\S+:\d+:\d+",
         score: 66,
         share: 20,
         examples: &[

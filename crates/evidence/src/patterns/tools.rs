@@ -204,16 +204,75 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         kind: "pulumi",
         needs: &["    error: "],
-        start: r"^\s+error: (?:\w+:\w+|Running program )",
+        start: r"^\s+error: (?:[\w./-]+:\w+|Running program |\d+ errors? occurred:$|Code=)",
         body: Body::While(r"^\s+\S", 0),
-        key: r"^\s+[A-Z]\w*(?:Error|Exception)\b|^\s+at [^(]*\(?/[^)]*\)?$",
+        key: r"^\s+\* \S|^\s+[A-Z]\w*(?:Error|Exception)\b|^\s+at [^(]*\(?/[^)]*\)?$",
         introduces: true,
         score: 84,
         share: 6,
         class: Classification::ToolText(Code),
         examples: &[
+            "    error: 1 error occurred:",
             "    error: Running program '/src/infra/index.ts' failed with an unhandled exception:",
         ],
+        ..Rule::COMPILER
+    },
+    Rule {
+        kind: "cloudformation",
+        needs: &["create_failed", "update_failed", "delete_failed"],
+        start: r"\b(?:CREATE|UPDATE|DELETE)_FAILED\s",
+        unless: r"(?i)Resource (?:creation|update|deletion) cancelled|ROLLBACK_",
+        score: 76,
+        share: 2,
+        class: Classification::ToolText(Code),
+        examples: &[
+            "9:30:03 AM | CREATE_FAILED        | AWS::S3::Bucket    | Assets (Assets0A1B2C3D) assets already exists",
+        ],
+        ..Rule::TOOL
+    },
+    Rule {
+        kind: "cdk",
+        needs: &["\u{274c} "],
+        start: r"^\s*(?u:❌) +\S+ failed: ",
+        score: 70,
+        share: 2,
+        class: Classification::ToolText(Code),
+        examples: &[
+            " \u{274c}  ShopStack failed: Error: The stack named ShopStack failed creation",
+        ],
+        ..Rule::TOOL
+    },
+    // kubeconform, kubeval, conftest, kube-linter.
+    Rule {
+        kind: "manifest",
+        needs: &[
+            " is invalid: ",
+            " failed validation: ",
+            "contains an invalid ",
+            "^fail - ",
+            "(check: ",
+        ],
+        start: r"^\S+ - \w+ \S+ (?:is invalid|failed validation): |\.(?:ya?ml|json)\b:? contains an invalid \w|^FAIL - \S+ - |^\S+: \(object: .*\(check: [\w-]+",
+        score: 76,
+        share: 2,
+        class: Classification::Fixed(Code),
+        examples: &[
+            "k8s/b.yaml - Deployment app is invalid: problem validating schema. Check JSON formatting",
+            "FAIL - k8s/web.yaml - main - Containers must not run as root",
+        ],
+        ..Rule::COMPILER
+    },
+    Rule {
+        kind: "checkov",
+        needs: &["failed for resource: "],
+        start: r"^\s+FAILED for resource: ",
+        lead: r"^Check: ",
+        before: 1,
+        body: Body::While(r"^\s+\S", 1),
+        score: 76,
+        share: 8,
+        of_source: true,
+        examples: &["\tFAILED for resource: aws_s3_bucket.assets"],
         ..Rule::COMPILER
     },
     Rule {

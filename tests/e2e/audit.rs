@@ -32,6 +32,11 @@ async fn healed(key: Option<&str>) -> Repository {
     repository
 }
 
+fn git(repository: &Repository, arguments: &[&str]) {
+    let mut command = std::process::Command::new("git");
+    assert!(command.arg("-C").arg(repository.path()).args(arguments).status().unwrap().success());
+}
+
 fn verify(repository: &Repository, arguments: &[&str]) -> Outcome {
     repository.run(&[&["audit", "verify"], arguments].concat())
 }
@@ -92,16 +97,53 @@ async fn a_finished_run_is_held_to_every_file_that_it_left() {
     std::fs::remove_file(folder.join("patches/patch_9.diff")).unwrap();
     holds(&repository, &[], ", complete");
 
-    // A log that was cut is no run that is under way.
+    for (name, make) in [("link", ["ln", "-s", "/etc/hostname"].as_slice()), ("pipe", &["mkfifo"])]
+    {
+        let path = folder.join("patches").join(name);
+        let mut command = std::process::Command::new(make[0]);
+        assert!(command.args(&make[1..]).arg(&path).status().unwrap().success());
+        is_broken(&repository, &[], &format!("patches/{name} was added"));
+        std::fs::remove_file(path).unwrap();
+    }
     let log = folder.join("audit.jsonl");
+    let elsewhere = repository.path().join("elsewhere");
+    std::fs::rename(&log, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &log).unwrap();
+    is_broken(&repository, &[], "not a regular file");
+    std::fs::rename(&elsewhere, &log).unwrap();
+    let checkpoint = folder.join("audit.checkpoint");
+    let kept = std::fs::read(&checkpoint).unwrap();
+    std::fs::remove_file(&checkpoint).unwrap();
+    holds(&repository, &[], ", complete");
+    git(&repository, &["update-ref", "refs/kept", "refs/greenloop/audit"]);
+    git(&repository, &["update-ref", "-d", "refs/greenloop/audit"]);
+    holds(&repository, &[], "without a checkpoint");
+    git(&repository, &["update-ref", "refs/greenloop/audit", "refs/kept"]);
+    std::fs::write(&checkpoint, kept).unwrap();
+    holds(&repository, &[], ", complete");
+
+    // A log that was cut is no run that is under way.
     let text = std::fs::read_to_string(&log).unwrap();
     let cut: String = text.lines().take(7).map(|line| format!("{line}\n")).collect();
     std::fs::write(&log, cut).unwrap();
-    is_broken(&repository, &[], "without an end");
+    let open = verify(&repository, &[]);
+    assert_eq!(open.code, Some(1), "{}", open.all());
+    assert!(
+        open.stdout.starts_with("OPEN") && open.stdout.contains("without an end"),
+        "{}",
+        open.all()
+    );
     std::fs::write(&log, text).unwrap();
-    let renamed = folder.with_file_name("0190a8f0-0000-7000-8000-000000000001");
-    std::fs::rename(&folder, &renamed).unwrap();
-    is_broken(&repository, &[], "the folder's name does not");
+    for name in ["0190a8f0-0000-7000-8000-000000000001", ".hidden", "a.old"] {
+        let renamed = folder.with_file_name(name);
+        std::fs::rename(&folder, &renamed).unwrap();
+        is_broken(&repository, &[], "the folder's name does not");
+        std::fs::rename(&renamed, &folder).unwrap();
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+    let gone = verify(&repository, &["--anchor", "git"]);
+    assert_eq!(gone.code, Some(1), "{}", gone.all());
+    assert!(gone.stdout.starts_with("GONE"), "{}", gone.all());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,6 +189,9 @@ async fn a_signed_checkpoint_that_is_kept_in_git_finds_every_other_log() {
     );
     holds(&repository, &[], ", complete");
     is_broken(&repository, &["--anchor", "git"], "the anchor has no checkpoint of it");
+    // What was in its place is missed.
+    let missed = verify(&repository, &["--anchor", "git"]);
+    assert!(missed.stdout.contains("GONE"), "{}", missed.all());
     is_broken(&repository, &["--anchor", &anchor], "the anchor has no checkpoint of it");
 
     // A checkpoint beside the log of another's records.

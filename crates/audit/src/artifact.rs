@@ -22,28 +22,43 @@ pub struct Artifact {
     pub sha256: String,
 }
 
-/// Every file of the run's folder but the log and its checkpoint, sorted by path. What is not a
-/// regular file is none of the run's.
+/// Every file of the run's folder but the log and its checkpoint, sorted by path. Links, pipes and
+/// the like are none of the run's.
 ///
 /// # Errors
 /// A folder or a file that cannot be read.
 pub fn artifacts(folder: &Path) -> io::Result<Vec<Artifact>> {
-    let mut found = Vec::new();
+    Ok(contents(folder)?.files)
+}
+
+/// What is in a run's folder besides the log and its checkpoint.
+#[derive(Default)]
+struct Contents {
+    /// Sorted by path.
+    files: Vec<Artifact>,
+    /// What is neither a file nor a folder.
+    others: Vec<String>,
+}
+
+fn contents(folder: &Path) -> io::Result<Contents> {
+    let mut found = Contents::default();
     collect(folder, "", &mut found)?;
-    found.sort();
+    found.files.sort();
     Ok(found)
 }
 
-fn collect(folder: &Path, prefix: &str, found: &mut Vec<Artifact>) -> io::Result<()> {
+fn collect(folder: &Path, prefix: &str, found: &mut Contents) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
         let kind = entry.file_type()?;
         if kind.is_dir() {
             collect(&entry.path(), &format!("{path}/"), found)?;
-        } else if kind.is_file() && path != FILE_NAME && path != CHECKPOINT_FILE {
+        } else if !kind.is_file() {
+            found.others.push(path);
+        } else if path != FILE_NAME && path != CHECKPOINT_FILE {
             let (bytes, sha256) = digest(&entry.path())?;
-            found.push(Artifact { path, bytes, sha256 });
+            found.files.push(Artifact { path, bytes, sha256 });
         }
     }
     Ok(())
@@ -67,7 +82,7 @@ fn digest(path: &Path) -> io::Result<(u64, String)> {
 
 /// The first file that is not as `listed` says, and what is wrong with it.
 pub(super) fn changed(folder: &Path, listed: &[Artifact]) -> io::Result<Option<(String, Change)>> {
-    let now = artifacts(folder)?;
+    let Contents { files: now, others } = contents(folder)?;
     for was in listed {
         match now.iter().find(|artifact| artifact.path == was.path) {
             None => return Ok(Some((was.path.clone(), Change::Missing))),
@@ -76,7 +91,8 @@ pub(super) fn changed(folder: &Path, listed: &[Artifact]) -> io::Result<Option<(
         }
     }
     let added = now.into_iter().find(|is| !listed.iter().any(|was| was.path == is.path));
-    Ok(added.map(|artifact| (artifact.path, Change::Added)))
+    let added = added.map(|artifact| artifact.path).or_else(|| others.into_iter().next());
+    Ok(added.map(|path| (path, Change::Added)))
 }
 
 /// What became of a file after the run had ended.

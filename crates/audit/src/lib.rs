@@ -74,7 +74,7 @@ mod writer;
 pub use artifact::{Artifact, Change, artifacts};
 pub use checkpoint::{Checkpoint, CheckpointError, SigningKey, VerifyingKey};
 pub use error::{AuditError, AuditErrorKind, Fault, FaultKind};
-pub use listing::{RunListing, list};
+pub use listing::{RunListing, folders, list};
 pub use merkle::ConsistencyProof;
 pub use read::{Verified, consistency_proof, read, verify, verify_log};
 pub use record::{Actor, Record, RecordId};

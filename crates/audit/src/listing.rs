@@ -1,5 +1,6 @@
 //! The runs of a folder, at a glance.
 
+use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
@@ -51,6 +52,22 @@ pub fn list(logs_runs: &Path) -> Vec<RunListing> {
         .collect();
     runs.sort_by_key(|listing| std::cmp::Reverse(listing.run));
     runs
+}
+
+/// The folders that have, or should have, a run's log: also one under a name that is no run's, which
+/// [`verify_run`](crate::verify_run) objects to. Newest first.
+pub fn folders(logs_runs: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(logs_runs) else { return Vec::new() };
+    let is_run = |name: &OsStr| name.to_str().is_some_and(|name| name.parse::<RunId>().is_ok());
+    let mut folders: Vec<PathBuf> = entries
+        .flatten()
+        .filter(|entry| entry.path().is_dir())
+        .filter(|entry| is_run(&entry.file_name()) || entry.path().join(FILE_NAME).exists())
+        .map(|entry| entry.path())
+        .collect();
+    folders.sort();
+    folders.reverse();
+    folders
 }
 
 fn one(run: RunId, folder: PathBuf) -> RunListing {

@@ -78,7 +78,8 @@ pub(super) fn scan(input: impl Read, mut each: impl FnMut(Record)) -> Result<Sca
 
 /// Opens a regular file. Anything else is refused unopened: a pipe would wait for its other end.
 pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<File, OpenError> {
-    if std::fs::metadata(path).map_err(OpenError::Io)?.is_file() {
+    // Nor a link: what it leads to is not in the run's folder.
+    if std::fs::symlink_metadata(path).map_err(OpenError::Io)?.is_file() {
         options.open(path).map_err(OpenError::Io)
     } else {
         Err(OpenError::NotAFile)

@@ -90,6 +90,14 @@ pub struct GateProof {
     pub complaints: Vec<String>,
 }
 
+impl GateProof {
+    /// Whether any of its tests ran before the first patch: nothing that did not run can be said to
+    /// have failed.
+    fn ran_before(&self) -> bool {
+        self.before.is_some_and(|before| before.ran() > 0)
+    }
+}
+
 /// What the tests show of a run's repair.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "ProofRecord", from = "ProofRecord")]
@@ -168,19 +176,31 @@ impl Proof {
             ProofBasis::Names => "the tests' names",
             ProofBasis::Counts | ProofBasis::Nothing => "the tests' numbers",
         };
-        let fixed: u64 = self.gates.iter().map(|gate| gate.fixed_total).sum();
-        let kept: u64 = self.gates.iter().map(|gate| gate.kept).sum();
-        let fixed = counted(usize::try_from(fixed).unwrap_or(usize::MAX), "test", "tests");
-        format!("proven by {by}: {fixed} fixed, {kept} kept")
+        let sum = |ran_before: bool, of: fn(&GateProof) -> u64| -> u64 {
+            self.gates.iter().filter(|gate| gate.ran_before() == ran_before).map(of).sum()
+        };
+        let tests = |n: u64| counted(usize::try_from(n).unwrap_or(usize::MAX), "test", "tests");
+        let (fixed, kept) = (sum(true, |it| it.fixed_total), sum(true, |it| it.kept));
+        let revived = sum(false, |it| it.fixed_total);
+        let mut shown = Vec::new();
+        if fixed + kept > 0 || revived == 0 {
+            shown.push(format!("{} fixed, {kept} kept", tests(fixed)));
+        }
+        if revived > 0 {
+            let pass = if revived == 1 { "passes" } else { "pass" };
+            shown.push(format!("{} {pass}, and none could run before", tests(revived)));
+        }
+        format!("proven by {by}: {}", shown.join("; "))
     }
 
     /// What stands below the verdict, a line each.
     pub fn details(&self) -> Vec<String> {
         let mut lines = Vec::new();
         // That a test passes now is no repair where the result speaks against it.
-        let fixed = if self.is_proven() { "fixed" } else { "failed before, passes now" };
+        let failed = if self.is_proven() { "fixed" } else { "failed before, passes now" };
         for gate in &self.gates {
             let name = &gate.gate;
+            let fixed = if gate.ran_before() { failed } else { "passes now" };
             if let (Some(before), Some(after)) = (gate.before, gate.after) {
                 lines.push(format!("gate {name}: {before} before; {after} now"));
             } else if let Some(after) = gate.after {
@@ -247,6 +267,13 @@ mod tests {
                 "the gates passed 3 times on the final tree",
             ]
         );
+        let mut broken = proof(true);
+        broken.gates[0].before = None;
+        assert_eq!(
+            broken.verdict(),
+            "proven by the tests' names: 1 test passes, and none could run before"
+        );
+        assert_eq!(broken.details()[1], "passes now: adds");
         assert!(proof(false).verdict().starts_with("unproven: the output of gate test"));
         assert_eq!(proof(false).details()[1], "failed before, passes now: adds");
         let mut with_build = proof(true);

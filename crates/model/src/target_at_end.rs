@@ -17,6 +17,8 @@ pub struct TargetAtEnd {
     /// What became of the release that failed, when one was rolled back and none was rolled out
     /// after it.
     pub restored: Option<Restoration>,
+    /// What the smoke tests of the run's commit say of the restored release, where they fail on it.
+    pub restored_fails: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -29,6 +31,8 @@ struct Record {
     /// Absent where nothing was restored, and in the records of older programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     restoration: Option<Outcome>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    restored_fails: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -109,7 +113,7 @@ impl Serving {
 }
 
 impl From<TargetAtEnd> for Record {
-    fn from(TargetAtEnd { serving, restored }: TargetAtEnd) -> Self {
+    fn from(TargetAtEnd { serving, restored, restored_fails }: TargetAtEnd) -> Self {
         let (serving, serving_unknown) = match serving {
             Some(RunningNow::Release { release, endpoint, condition }) => {
                 (Some(Serving::new(release, endpoint, &condition)), None)
@@ -122,6 +126,7 @@ impl From<TargetAtEnd> for Record {
             serving_unknown,
             restored: restored.is_some_and(|restored| restored.release().is_some()),
             restoration: restored.map(Into::into),
+            restored_fails,
         }
     }
 }
@@ -130,7 +135,7 @@ impl TryFrom<Record> for TargetAtEnd {
     type Error = &'static str;
 
     fn try_from(record: Record) -> Result<Self, Self::Error> {
-        let Record { serving, serving_unknown, restored, restoration } = record;
+        let Record { serving, serving_unknown, restored, restoration, restored_fails } = record;
         let restored = match restoration {
             Some(outcome) => Some(outcome.try_into()?),
             // A record from before restorations were recorded in detail.
@@ -148,6 +153,6 @@ impl TryFrom<Record> for TargetAtEnd {
             (None, Some(why)) => Some(RunningNow::Unknown { why }),
             (None, None) => None,
         };
-        Ok(Self { serving, restored })
+        Ok(Self { serving, restored, restored_fails })
     }
 }

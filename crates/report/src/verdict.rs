@@ -126,6 +126,10 @@ pub(super) fn headline_of(task: RunKind, summary: &RunSummary) -> String {
             format!("Not rolled back: {reason}")
         }
         (StopReason::Cancelled, _) => match summary.target.restored {
+            Some(Restoration::Nothing) => {
+                "Cancelled: the new release was stopped, and there was none to restore: nothing serves"
+                    .into()
+            }
             Some(restored) => format!("Cancelled: {}", in_words(restored)),
             None => "Cancelled".into(),
         },
@@ -197,7 +201,15 @@ pub(super) fn reasons(summary: &RunSummary) -> Vec<String> {
         let names = summary.flaky.join(", ");
         format!("Flaky, failed once and passed on the same tree: {names}")
     });
-    failed.into_iter().chain(remark(summary)).chain(flaky).chain(proof(summary)).collect()
+    let fails_too = summary.target.restored_fails.as_ref().map(|found| {
+        format!(
+            "The smoke tests fail on the restored release, too: {}. Suspect the tests, or what both \
+             releases depend on.",
+            shortened(found)
+        )
+    });
+    let lines = failed.into_iter().chain(fails_too).chain(remark(summary)).chain(flaky);
+    lines.chain(proof(summary)).collect()
 }
 
 fn sentence(text: &str) -> String {
@@ -294,7 +306,7 @@ pub(super) fn serving(
         }
     } else if !switched.contains(release) {
         if header.is_some_and(|header| header.task == RunKind::Verify) {
-            "What was deployed before"
+            if verified { "The deployed release, verified" } else { "The deployed release" }
         } else {
             "The release from before this run, untouched"
         }

@@ -1,5 +1,6 @@
 //! `greenloop audit verify`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,8 @@ struct Demands<'a> {
     key: Option<&'a VerifyingKey>,
     /// Checkpoints that were kept elsewhere.
     anchors: Option<Vec<Checkpoint>>,
+    /// Those of the repository, where no anchor is named.
+    in_git: Vec<Checkpoint>,
     /// Where the claims of living runs are.
     claims: Option<PathBuf>,
 }
@@ -33,7 +36,7 @@ pub(super) fn verify(
 ) -> Result<Exit, CommandError> {
     let folders: Vec<PathBuf> = match run {
         Some(run) => audit_log(root, run)?.parent().map(Path::to_owned).into_iter().collect(),
-        None => greenloop_audit::list(&runs_folder(root)).into_iter().map(|l| l.folder).collect(),
+        None => greenloop_audit::folders(&runs_folder(root)),
     };
     let repository = Workspace::open(root).ok();
     let demands = Demands {
@@ -45,6 +48,10 @@ pub(super) fn verify(
             Some(anchor) => Some(anchors(anchor, repository.as_ref())?),
             None => None,
         },
+        in_git: match (anchor, &repository) {
+            (None, Some(repository)) => in_git(repository)?,
+            (Some(_), _) | (None, None) => Vec::new(),
+        },
         claims: repository.map(|it| it.git_dir().join("greenloop").join("claims")),
     };
     let mut text = String::new();
@@ -53,14 +60,26 @@ pub(super) fn verify(
         let name = folder.file_name().unwrap_or_default().display();
         let (word, said) = match demands.judge(folder) {
             Ok(said) => ("ok    ", said),
-            Err(said) => {
+            Err(Objection::Open(said)) => {
+                exit = Exit::NeedsPerson;
+                ("OPEN  ", said)
+            }
+            Err(Objection::Broken(said)) => {
                 exit = Exit::NeedsPerson;
                 ("BROKEN", said)
             }
         };
         let _infallible = writeln!(text, "{word}  {name}  {said}");
     }
-    if folders.is_empty() {
+    // Whoever asks about one run does not ask about others.
+    for missing in demands.missing(&folders).iter().filter(|_| run.is_none()) {
+        exit = Exit::NeedsPerson;
+        let _infallible = writeln!(
+            text,
+            "GONE    {missing}  the anchor has a checkpoint of it, and it is not in logs/runs"
+        );
+    }
+    if folders.is_empty() && text.is_empty() {
         text.push_str("no runs yet in logs/runs\n");
     }
     output::print(&text)?;
@@ -99,10 +118,7 @@ fn anchors(anchor: &str, repository: Option<&Workspace>) -> Result<Vec<Checkpoin
     if anchor == "git" {
         let repository =
             repository.ok_or_else(|| CommandError::usage("--anchor git needs a git repository"))?;
-        let texts = repository.checkpoints().map_err(|e| {
-            CommandError::infrastructure("the checkpoints in git cannot be read").because(e)
-        })?;
-        texts.iter().map(|text| text.parse().map_err(bad)).collect()
+        in_git(repository)
     } else if Checkpoint::has_build_tags(anchor) && !Path::new(anchor).exists() {
         Checkpoint::of_build_tags(anchor).map_err(bad)
     } else {
@@ -115,16 +131,50 @@ fn anchors(anchor: &str, repository: Option<&Workspace>) -> Result<Vec<Checkpoin
     }
 }
 
+fn in_git(repository: &Workspace) -> Result<Vec<Checkpoint>, CommandError> {
+    let texts = repository.checkpoints().map_err(|e| {
+        CommandError::infrastructure("the checkpoints in git cannot be read").because(e)
+    })?;
+    let parsed = texts.iter().map(|text| text.parse());
+    parsed
+        .collect::<Result<_, CheckpointError>>()
+        .map_err(|e| CommandError::usage("the checkpoint in git cannot be read").because(e))
+}
+
+/// Why a run's log does not hold.
+enum Objection {
+    /// It has no end: nothing speaks against what it says.
+    Open(String),
+    /// It is not as the run left it.
+    Broken(String),
+}
+
+impl From<String> for Objection {
+    fn from(said: String) -> Self {
+        Self::Broken(said)
+    }
+}
+
 impl Demands<'_> {
+    /// Runs that an anchor has checkpoints of, and that are not among these folders.
+    fn missing(&self, folders: &[PathBuf]) -> BTreeSet<RunId> {
+        let here: BTreeSet<RunId> = folders
+            .iter()
+            .filter_map(|folder| folder.file_name()?.to_str()?.parse().ok())
+            .collect();
+        let anchored = self.anchors.iter().flatten().map(|checkpoint| checkpoint.run);
+        anchored.filter(|run| !here.contains(run)).collect()
+    }
+
     /// What there is to say of a run that holds, or what is wrong with it.
-    fn judge(&self, folder: &Path) -> Result<String, String> {
+    fn judge(&self, folder: &Path) -> Result<String, Objection> {
         let run = match verify_run(folder) {
             Ok(run) => run,
             Err(fault) if never_began(folder, &fault) => {
                 return Ok("never began: the log has no complete record, and the run did nothing"
                     .to_owned());
             }
-            Err(fault) => return Err(fault.to_string()),
+            Err(fault) => return Err(fault.to_string().into()),
         };
         let mut said = counted(run.log.records as usize, "record", "records");
         if run.log.complete {
@@ -138,11 +188,11 @@ impl Demands<'_> {
             return Ok(format!("{said}, under way, head {}", run.log.head));
         } else {
             let torn = if run.log.torn { ", and its last line is torn" } else { "" };
-            return Err(format!(
-                "{said} without an end{torn}: the run died and the next one has yet to close its \
-                 log, or records were cut off; head {}",
+            return Err(Objection::Open(format!(
+                "{said} without an end{torn}: the run died, and the next one closes its log \
+                 (`greenloop run`), or records were cut off; head {}",
                 run.log.head
-            ));
+            )));
         }
         let own = std::fs::read_to_string(folder.join(CHECKPOINT_FILE)).ok();
         let own: Option<Checkpoint> = own.as_deref().map(str::parse).transpose().map_err(
@@ -151,23 +201,25 @@ impl Demands<'_> {
         if own.as_ref().is_some_and(|own| !run.is_whole_in(own)) {
             return Err(format!(
                 "{CHECKPOINT_FILE} is of another log: one of the two was replaced"
-            ));
+            )
+            .into());
         }
         self.anchored(&run, own.as_ref(), &mut said)?;
         let replayed = match replay_file(&folder.join(FILE_NAME)) {
             Ok(replayed) => replayed,
             // Closed by the run that came after it.
             Err(ReplayError::Unborn) => return Ok(format!("{said}, complete, and did nothing")),
-            Err(error) => return Err(error_chain(&error)),
+            Err(error) => return Err(error_chain(&error).into()),
         };
         if let Some(unsupported) = replayed.unsupported.first() {
-            return Err(format!("record {}: {}", unsupported.seq, unsupported.why));
+            return Err(format!("record {}: {}", unsupported.seq, unsupported.why).into());
         }
         if let Some(divergence) = replayed.divergences.first() {
             return Err(format!(
                 "record {}: the machine decides otherwise (greenloop audit replay)",
                 divergence.seq
-            ));
+            )
+            .into());
         }
         let _infallible = write!(said, ", complete, head {}", run.log.head);
         Ok(said)
@@ -195,6 +247,15 @@ impl Demands<'_> {
                     .to_owned());
             }
             said.push_str(", anchored");
+        }
+        let mut in_git = self.in_git.iter().filter(|it| it.run == run.run).peekable();
+        if in_git.peek().is_none() && of_run.is_none() && own.is_none() && run.artifacts.is_some() {
+            let _infallible = write!(said, ", without a checkpoint ({CHECKPOINT_FILE} is gone)");
+        }
+        if !in_git.all(|checkpoint| run.extends(checkpoint)) {
+            return Err("it is not the log that the checkpoint in git was made of: records or \
+                        hashes were replaced after the run"
+                .to_owned());
         }
         if let Some(key) = self.key {
             // What stands elsewhere is the better witness.

@@ -59,7 +59,11 @@ impl Driver {
             iterations: self.state.iteration(),
             patches: std::mem::take(&mut self.context.patches),
             failure: if healed { None } else { self.context.failure.take().map(Box::new) },
-            target: TargetAtEnd { serving, restored },
+            target: TargetAtEnd {
+                serving,
+                restored,
+                restored_fails: self.context.restored_fails.take().filter(|_| !healed),
+            },
             branch,
             fix,
             flaky: std::mem::take(&mut self.context.flaky),

@@ -218,6 +218,8 @@ struct RunContext {
     at_risk: bool,
     /// What the last restore came to, while nothing was rolled out after it.
     restored: Option<Restoration>,
+    /// See [`TargetAtEnd::restored_fails`](greenloop_model::TargetAtEnd::restored_fails).
+    restored_fails: Option<String>,
     /// Gates that failed or were skipped when the gates last ran.
     unfinished_gates: Vec<String>,
     /// Those of them that failed.

@@ -790,6 +790,9 @@ fn gate_proof(
     let counts = |run: &TestRun| (run.knowledge() > Knowledge::Nothing).then(|| run.counts());
     let by_number = found.before.failed;
     let fixed_total = (found.fixed.len() as u64).max(if proven { by_number } else { 0 });
+    // A runner that names only its failures tells by numbers how many go on passing.
+    let unnamed = now.knowledge() == Knowledge::Counts || before.knowledge() == Knowledge::Counts;
+    let by_number = if proven && unnamed { found.before.passed.min(found.after.passed) } else { 0 };
     GateProof {
         gate: gate.to_owned(),
         basis: basis(now),
@@ -798,7 +801,7 @@ fn gate_proof(
         after: counts(now),
         fixed: found.fixed.into_iter().take(MOST_FIXED).collect(),
         fixed_total,
-        kept: found.kept,
+        kept: found.kept.max(by_number),
         renamed: found.renamed,
         complaints: Vec::new(),
     }

@@ -592,7 +592,8 @@ impl Driver {
                 let url = &deployed.endpoint.url;
                 let detail = match serving_after {
                     Some(after) => {
-                        let tested = self.tested(target.as_ref(), &hurry).await;
+                        let (tested, fails) = self.tested(target.as_ref(), &hurry).await;
+                        self.context.restored_fails = fails;
                         let after = after.as_secs_f64();
                         format!(
                             "release {release} serves again after {after:.1} s at {url}{tested}"
@@ -684,25 +685,31 @@ impl Driver {
 
     /// What the smoke tests say of a release that has just been restored, to be added to what is
     /// told of it. It passed the tests of its own commit; these are of the commit at hand, which
-    /// may ask for more: what they find is reported, and decides nothing.
-    async fn tested(&self, target: &dyn Target, hurry: &CancellationToken) -> String {
-        let Some(delivery) = &self.run.delivery else { return String::new() };
+    /// may ask for more: what they find is reported, and decides nothing. Second, what fails.
+    async fn tested(
+        &self,
+        target: &dyn Target,
+        hurry: &CancellationToken,
+    ) -> (String, Option<String>) {
+        let Some(delivery) = &self.run.delivery else { return (String::new(), None) };
         let quiet = EventSink::null();
         let context =
             StageContext { events: &quiet, cancel: hurry, ..self.context(self.state.iteration()) };
         let url = match target.smoke_endpoint().await {
             Ok(reached) => reached.map_or_else(|| delivery.url.clone(), |endpoint| endpoint.url),
             Err(error) => {
-                return format!("; could not test it: {}", self.redacted(&error.message));
+                let why = self.redacted(&error.message);
+                return (format!("; could not test it: {why}"), None);
             }
         };
         let subject = Subject { url: &url, target: Some(target), release: None, fresh: true };
         match run_smoke(&delivery.verification, &subject, &context).await {
-            SmokeOutcome::Passed => ", and passes the smoke tests".to_owned(),
+            SmokeOutcome::Passed => (", and passes the smoke tests".to_owned(), None),
             SmokeOutcome::Failed(failure) => {
-                format!("; the smoke tests of this commit fail on it: {}", failure.headline)
+                let found = self.redacted(&failure.headline);
+                (format!("; the smoke tests of this commit fail on it: {found}"), Some(found))
             }
-            SmokeOutcome::Cancelled => String::new(),
+            SmokeOutcome::Cancelled => (String::new(), None),
         }
     }
 
@@ -740,6 +747,7 @@ impl Driver {
         self.context.deployed = None;
         self.context.at_risk = false;
         self.context.restored = None;
+        self.context.restored_fails = None;
         self.note(
             &Actor::Machine,
             "release.verified",

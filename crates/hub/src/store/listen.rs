@@ -17,6 +17,10 @@ use super::value::args;
 use super::wake::{Wake, message, understood};
 
 const CHANNEL: &str = "greenloop";
+/// A wake-up is a transaction of its own. It need not survive a crash, so nothing waits until its
+/// commit is on the disk, where it would take turns with those of claims and completions.
+const NOTIFY: &str = "SELECT 1 FROM (SELECT set_config('synchronous_commit', 'off', true), \
+    pg_notify($1, $2)) sent";
 /// How long to wait before connecting again.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -104,7 +108,7 @@ async fn notify(pool: &PgPool, message: &str) -> Result<(), super::error::StoreE
             )
         })?;
         let mut tx = Tx::new(&mut *connection);
-        tx.run("SELECT 1 FROM (SELECT pg_notify($1, $2)) sent", args![CHANNEL, message]).await?;
+        tx.run(NOTIFY, args![CHANNEL, message]).await?;
         Ok(())
     }
     .await;

@@ -155,7 +155,10 @@ impl Workload for DockerWorkload {
                 Ok(release) if supervisor.state.active() == Some(release) => {
                     Some(Reply::Serving { release })
                 }
-                Ok(release) => supervisor.hand_over(asker, release, Purpose::RollBack, None),
+                Ok(release) => match supervisor.reopen().await {
+                    Ok(()) => supervisor.hand_over(asker, release, Purpose::RollBack, None),
+                    Err(error) => Some(error.into()),
+                },
                 Err(error) => Some(error.into()),
             },
             DockerRequest::Switch { release, container } => {

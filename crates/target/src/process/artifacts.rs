@@ -57,13 +57,15 @@ impl ArtifactError {
                 .find(|path| work_tree.join(path).exists())?;
             Some(found.to_string_lossy().into_owned())
         });
+        // Greenloop's own configuration is never patched.
+        let person_only = near.is_some();
         let what = match near {
             Some(near) => {
                 format!("did you mean `{near}`? Correct `deploy.process.artifacts`")
             }
             None => "add a gate that builds it, or correct `deploy.process.artifacts`".to_owned(),
         };
-        Some(Remedy { what, command: None, person_only: false })
+        Some(Remedy { what, command: None, person_only })
     }
 
     pub(super) fn problem(&self) -> ArtifactProblem {

@@ -543,6 +543,27 @@ async fn a_rollback_starts_an_earlier_release_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_after_a_stop_serves_as_soon_as_it_says_so() {
+    let stand = Stand::new();
+    let target = stand.target();
+    let release = stand.deploy(&target, "one").await;
+    target.stop().await.unwrap();
+    let (events, go) = (EventSink::null(), CancellationToken::new());
+    let back = target.roll_back(Earlier::Release(release), &events, &go).await.unwrap();
+    assert_eq!(back.release, release);
+    assert_eq!(stand.get("/").await.map(|(status, _)| status), Some(200));
+
+    // Another program has the address now.
+    target.stop().await.unwrap();
+    let address = stand.url.strip_prefix("http://").unwrap();
+    let other = std::net::TcpListener::bind(address).unwrap();
+    let taken = target.roll_back(Earlier::Release(release), &events, &go).await.unwrap_err();
+    assert!(taken.to_string().contains("in use"), "{taken}");
+    drop(other);
+    stand.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_killed_supervisor_is_replaced_and_its_release_serves_again() {
     let stand = Stand::new();
     let target = stand.target();

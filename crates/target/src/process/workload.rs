@@ -124,7 +124,7 @@ impl Workload for Processes {
                 }
             }
             ProcessRequest::RollBack { release, wait } => {
-                supervisor.roll_back(release, wait, asker)?
+                supervisor.roll_back(release, wait, asker).await?
             }
             ProcessRequest::Cancel => {
                 supervisor.cancel(asker.connection)?;
@@ -276,7 +276,7 @@ impl Supervisor<Processes> {
         }
     }
 
-    fn roll_back(
+    async fn roll_back(
         &mut self,
         release: Option<ReleaseId>,
         wait: Duration,
@@ -289,6 +289,9 @@ impl Supervisor<Processes> {
         let runs = self.workload.running.contains_key(&release);
         if self.state.active() == Some(release) && runs {
             return Ok(Some(Reply::Serving { release }));
+        }
+        if let Err(error) = self.reopen().await {
+            return Ok(Some(error.into()));
         }
         if !runs && let Err(reason) = self.start(release) {
             return Ok(Some(RequestError::NotStarted { reason }.into()));

@@ -28,6 +28,15 @@ impl<W: Workload> Supervisor<W> {
         }
     }
 
+    /// Takes the address again for a release that serves anew after the target was stopped. Whoever is
+    /// told that it serves finds it there.
+    pub(crate) async fn reopen(&mut self) -> Result<(), RequestError> {
+        match self.state.front.clone().filter(|_| !self.listeners.is_open()) {
+            Some(address) => Ok(self.listeners.open(&address).await?),
+            None => Ok(()),
+        }
+    }
+
     /// Takes the address again after a restart; another program may have it meanwhile.
     pub(super) async fn listen_again(&mut self) {
         if let (Some(address), Some(_)) = (self.state.front.clone(), self.state.active())

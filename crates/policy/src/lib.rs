@@ -12,6 +12,7 @@
 
 mod canon;
 mod clearance;
+mod cloud_rights;
 mod commands;
 mod destructive;
 mod file_kind;
@@ -23,6 +24,7 @@ mod lines;
 mod meaning;
 mod objects;
 mod own_rules;
+mod pages;
 mod protected;
 mod protected_path;
 mod rules;
@@ -31,11 +33,13 @@ mod shadows;
 mod shapes;
 mod shell;
 mod special_case;
+mod spelled;
 mod subject;
 mod suspicious;
 mod syntax;
 mod test_changes;
 mod test_headers;
+mod test_reach;
 mod tests_lost;
 mod weakening;
 mod words;
@@ -357,7 +361,7 @@ impl Policy {
         }
         let prose = matches!(kind, FileKind::Docs);
         for hidden in
-            hidden_text::find(&after.bytes, lines, prose).into_iter().take(MATCHES_PER_FILE)
+            hidden_text::find(&file, &after.bytes, lines, prose).into_iter().take(MATCHES_PER_FILE)
         {
             found.line(rules::HIDDEN_TEXT, path, Some(hidden.line), hidden.what.to_owned());
         }
@@ -365,8 +369,12 @@ impl Policy {
             for hit in suspicious::unreachable(&file, &after.bytes, lines) {
                 found.line(rules::UNREACHABLE_CODE, path, Some(hit.line), hit.detail);
             }
-            for hit in suspicious::test_answers(&after.bytes, lines, subject) {
+            for hit in suspicious::test_answers(before, &after.bytes, lines, subject) {
                 found.line(rules::TEST_ANSWER, path, Some(hit.line), hit.detail);
+            }
+            let reached = test_reach::find(&file, before, &after.bytes, lines, subject);
+            for (rule, hit) in reached.into_iter().take(MATCHES_PER_FILE) {
+                found.line(rule, path, Some(hit.line), hit.detail);
             }
         }
         let kinds: Vec<FileKind> = judged.kinds().collect();
@@ -375,7 +383,10 @@ impl Policy {
         for finding in meant.into_iter().take(MATCHES_PER_FILE) {
             found.line(finding.rule, path, finding.line, finding.detail);
         }
-        for secret in secrets::find(before, &after.bytes, lines) {
+        for (rule, hit) in hidden_and_granted(&file, *kind, before, &after.bytes, lines) {
+            found.line(rule, path, Some(hit.line), hit.detail);
+        }
+        for secret in secrets::find(*kind, before, &after.bytes, lines) {
             found.line(
                 rules::SECRET,
                 path,
@@ -419,6 +430,39 @@ impl Policy {
             found.line(rule, path, Some(weakened.line), detail);
         }
     }
+}
+
+/// Words that are hidden in the parts of a text, scripts of a page, rights in a cloud.
+fn hidden_and_granted(
+    file: &SourceFile,
+    kind: FileKind,
+    before: &[u8],
+    after: &[u8],
+    lines: &Alignment,
+) -> Vec<(&'static str, suspicious::Hit)> {
+    let mut found = Vec::new();
+    if file.syntax != Syntax::Prose && kind != FileKind::Docs {
+        for (line, text) in lines::split(after).into_iter().enumerate() {
+            if !lines.is_added(line) {
+                continue;
+            }
+            if let Some(word) = spelled::hidden_word(&String::from_utf8_lossy(text)) {
+                let detail = format!("puts `{word}` together out of parts");
+                found.push((rules::HIDDEN_PROGRAM, suspicious::Hit { line, detail }));
+            }
+        }
+    }
+    let pages = pages::find(file, before, after, lines);
+    found.extend(pages.into_iter().map(|hit| (rules::PAGE_SCRIPT, hit)));
+    let (was, is) = (String::from_utf8_lossy(before), String::from_utf8_lossy(after));
+    let first = lines.hunks().first().map_or(0, |hunk| hunk.after.start);
+    found.extend(
+        cloud_rights::find(file, &was, &is)
+            .into_iter()
+            .map(|detail| (rules::CLOUD_RIGHTS, suspicious::Hit { line: first, detail })),
+    );
+    found.truncate(MATCHES_PER_FILE);
+    found
 }
 
 /// A change with what is found out about it once.

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::file_kind::{FileKind, path_matcher};
 use super::lines::{Alignment, split};
 use super::shapes::Shape;
+use super::spelled;
 use super::syntax::SourceFile;
 use greenloop_config::plan::PolicyRule;
 use greenloop_model::{Decision, FileChange, FileContent, FileMode, RepoPath};
@@ -196,7 +197,11 @@ impl RuleDoc {
             let old: Vec<String> = before[hunk.before.clone()].iter().map(|l| text(l)).collect();
             let new: Vec<String> = after[hunk.after.clone()].iter().map(|l| text(l)).collect();
             let hits = |regex: &Regex, texts: &[String]| -> Vec<usize> {
-                (0..texts.len()).filter(|i| regex.is_match(&texts[*i])).collect()
+                let is_hit = |text: &String| {
+                    regex.is_match(text)
+                        || spelled::read(text).is_some_and(|read| regex.is_match(&read))
+                };
+                (0..texts.len()).filter(|i| is_hit(&texts[*i])).collect()
             };
             let shorten = |text: &str| text.trim().chars().take(100).collect::<String>();
             if let Some(regex) = &compiled.adds {
@@ -267,6 +272,13 @@ pub(super) const HIDDEN_TEXT: &str = "hidden_text";
 pub(super) const UNREACHABLE_CODE: &str = "unreachable_code";
 pub(super) const TEST_ANSWER: &str = "test_answer";
 pub(super) const SHADOWS_GATE: &str = "shadows_gate";
+pub(super) const CHANGES_RUNNER: &str = "changes_runner";
+pub(super) const KNOWS_THE_TEST: &str = "knows_the_test";
+pub(super) const READS_TESTS: &str = "reads_tests";
+pub(super) const EQUALS_ANYTHING: &str = "equals_anything";
+pub(super) const HIDDEN_PROGRAM: &str = "hidden_program";
+pub(super) const PAGE_SCRIPT: &str = "page_script";
+pub(super) const CLOUD_RIGHTS: &str = "cloud_rights";
 pub(super) const OBJECT_RIGHTS: &str = "object_rights";
 pub(super) const IMAGE_BASE: &str = "image_base";
 pub(super) const IMAGE_DOWNLOAD: &str = "image_download";

@@ -4,6 +4,7 @@
 use super::file_kind::{FileKind, file_kind};
 use super::gate_files::GateFiles;
 use super::syntax::SourceFile;
+use super::test_changes::inline_tests;
 use unicode_normalization::UnicodeNormalization as _;
 
 use greenloop_model::{Failure, FileChange, RepoPath};
@@ -138,6 +139,28 @@ impl<'a> Subject<'a> {
             })
     }
 
+    /// Whether a text is the name of a file of such a kind: with a folder, the end of its path;
+    /// alone, a name that tells the kind by itself.
+    pub(super) fn has_file_named(&self, text: &str, is: impl Fn(FileKind) -> bool) -> bool {
+        let text = text.trim_start_matches("./").trim_start_matches('/');
+        if text.len() < 5 || !text.contains('.') || text.contains(char::is_whitespace) {
+            return false;
+        }
+        let tells = |name: &[u8]| {
+            let kind = RepoPath::new(name).map(|name| file_kind(&name, b"", &self.gates));
+            kind.is_ok_and(&is)
+        };
+        self.files.iter().any(|file| {
+            let path = file.as_bytes();
+            let named = match path.strip_suffix(text.as_bytes()) {
+                Some(rest) if text.contains('/') => rest.is_empty() || rest.ends_with(b"/"),
+                Some(_) => file.file_name() == text.as_bytes() && tells(file.file_name()),
+                None => false,
+            };
+            named && is(file_kind(file, b"", &self.gates))
+        })
+    }
+
     /// A file that some file system takes for the one at `path`: one that ignores case, or how
     /// letters with accents are composed.
     pub(super) fn collides(&self, path: &RepoPath) -> Option<RepoPath> {
@@ -159,14 +182,59 @@ impl<'a> Subject<'a> {
             .take(MAX_TESTS)
             .filter_map(|file| tree.read(file).ok().flatten())
             .filter(|content| content.bytes.len() <= MAX_TEST_BYTES && !content.is_binary())
+            .flat_map(|content| statements(&String::from_utf8_lossy(&content.bytes)))
+            .chain(self.inline_test_lines())
+            .collect()
+    }
+
+    /// The lines of tests that stand in the files of the product.
+    fn inline_test_lines(&self) -> Vec<String> {
+        let Some(tree) = self.tree else { return Vec::new() };
+        self.files
+            .iter()
+            .filter(|file| file.file_name().ends_with(b".rs"))
+            .filter(|file| file_kind(file, b"", &self.gates) == FileKind::Product)
+            .take(MAX_SOURCES)
+            .filter_map(|file| tree.read(file).ok().flatten())
+            .filter(|content| content.bytes.len() <= MAX_TEST_BYTES && !content.is_binary())
             .flat_map(|content| {
-                String::from_utf8_lossy(&content.bytes)
-                    .lines()
-                    .map(str::to_owned)
-                    .collect::<Vec<_>>()
+                let text = String::from_utf8_lossy(&content.bytes).into_owned();
+                if !text.contains("test") {
+                    return Vec::new();
+                }
+                let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+                let marked = inline_tests(&lines);
+                let tests = lines.iter().zip(marked).filter(|(_, marked)| *marked);
+                statements(&tests.map(|(line, _)| line.as_str()).collect::<Vec<_>>().join("\n"))
             })
             .collect()
     }
+}
+
+/// How many lines a statement of a test may take.
+const MAX_STATEMENT: usize = 6;
+
+/// The lines of a text, and each call that takes several lines as one more line.
+fn statements(text: &str) -> Vec<String> {
+    let lines: Vec<&str> = text.lines().collect();
+    let depth = |line: &str| {
+        let count = |c: char| i32::try_from(line.matches(c).count()).unwrap_or(0);
+        count('(') - count(')')
+    };
+    let mut found: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+    for (at, line) in lines.iter().enumerate().filter(|(_, line)| depth(line) > 0) {
+        let (mut open, mut whole) = (depth(line), line.trim().to_owned());
+        for next in lines[at + 1..].iter().take(MAX_STATEMENT) {
+            open += depth(next);
+            whole.push(' ');
+            whole.push_str(next.trim());
+            if open <= 0 {
+                found.push(whole);
+                break;
+            }
+        }
+    }
+    found
 }
 
 /// Lockfiles by the manifests that they belong to, by how their names begin.

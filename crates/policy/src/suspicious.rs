@@ -1,6 +1,7 @@
 //! Product code that makes a check pass without being right: an end before the code that decides,
 //! and an answer that is written for a test.
 
+use std::cell::LazyCell;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
@@ -75,12 +76,19 @@ static LITERAL: LazyLock<Option<Regex>> = LazyLock::new(|| {
 });
 
 /// New comparisons with a value, and a value given for it, that stand side by side in a test.
-pub(super) fn test_answers(after: &[u8], lines: &Alignment, subject: &Subject<'_>) -> Vec<Hit> {
+pub(super) fn test_answers(
+    before: &[u8],
+    after: &[u8],
+    lines: &Alignment,
+    subject: &Subject<'_>,
+) -> Vec<Hit> {
     let (Some(compares), Some(literal)) = (COMPARES.as_ref(), LITERAL.as_ref()) else {
         return Vec::new();
     };
-    let texts: Vec<String> =
-        split(after).into_iter().map(|l| String::from_utf8_lossy(l).into_owned()).collect();
+    let read = |bytes| -> Vec<String> {
+        split(bytes).into_iter().map(|l| String::from_utf8_lossy(l).into_owned()).collect()
+    };
+    let texts = read(after);
     let literals = |text: &str| -> BTreeSet<String> {
         literal
             .captures_iter(text)
@@ -115,24 +123,29 @@ pub(super) fn test_answers(after: &[u8], lines: &Alignment, subject: &Subject<'_
         }
     }
     let compared = (0..texts.len()).any(|i| lines.is_added(i) && special_case::compares(&texts[i]));
-    if candidates.is_empty() && !compared {
+    let read_tests = LazyCell::new(|| subject.test_lines());
+    let constants = special_case::constants(&read(before), &texts, lines, &|| {
+        read_tests.iter().flat_map(|line| special_case::literals(line)).collect()
+    });
+    if candidates.is_empty() && !compared && constants.is_empty() {
         return Vec::new();
     }
-    let test_lines = subject.test_lines();
+    let test_lines = &*read_tests;
     let tests: Vec<BTreeSet<String>> =
         test_lines.iter().map(|line| literals(line)).filter(|l| l.len() >= 2).collect();
     let found: BTreeSet<usize> = candidates
         .into_iter()
         .filter(|(_, values)| tests.iter().any(|test| test.intersection(values).count() >= 2))
         .map(|(line, _)| line)
-        .chain(special_case::find(&texts, lines, &test_lines))
+        .chain(special_case::find(&texts, lines, test_lines))
+        .chain(constants)
         .collect();
     found
         .into_iter()
         .map(|line| Hit {
             line,
             detail: format!(
-                "`{}` contains values that a test has side by side",
+                "`{}` contains values that a test has side by side, or a constant that it expects",
                 texts[line].trim()
             ),
         })
@@ -166,7 +179,7 @@ mod tests {
             ("x = 3 + 7\n", false),
         ] {
             let lines = Alignment::new(None, Some(text.as_bytes()));
-            let found = test_answers(text.as_bytes(), &lines, &subject);
+            let found = test_answers(b"", text.as_bytes(), &lines, &subject);
             assert_eq!(!found.is_empty(), expect, "{text}");
         }
     }

@@ -7,6 +7,7 @@ use futures::StreamExt as _;
 
 use super::release::ReleaseRequest;
 use super::{AppError, Environment, runs_folder, status};
+use greenloop_engine::claim::Claim;
 use greenloop_model::Invocation;
 use greenloop_workspace::Workspace;
 
@@ -72,8 +73,11 @@ pub async fn overview(directory: &Path, env: &Environment) -> Result<Overview, A
     let dirty = workspace.ensure_clean().err().map(|error| error.to_string());
     let mut runs = greenloop_audit::list(&runs_folder(&root));
     runs.sort_by_key(|run| std::cmp::Reverse(run.run));
+    let claims = workspace.git_dir().join("greenloop").join("claims");
+    let under_way = |run| Claim::is_alive(&claims, run);
     let last_run = runs.first().map(|run| {
-        let outcome = run.outcome.as_deref().unwrap_or("no end: it is under way, or it died");
+        let open = if under_way(run.run) { "under way" } else { "died before its end" };
+        let outcome = run.outcome.as_deref().unwrap_or(open);
         let title = run.title.as_deref().unwrap_or("a run");
         let started = run.started.map(|at| at.strftime("%Y-%m-%d %H:%M").to_string());
         format!("{title}, {}: {outcome} (run {})", started.unwrap_or_default(), run.run.short())
@@ -91,7 +95,15 @@ pub async fn overview(directory: &Path, env: &Environment) -> Result<Overview, A
             waiting.push(format!("{title} (run {})", run.run.short()));
         }
     }
-    let last = runs.first().map(|run| (run.run.short().to_string(), run.outcome.clone()));
+    let last = runs.first().map(|run| LastRun {
+        short: run.run.short(),
+        end: match &run.outcome {
+            Some(outcome) if outcome == GOOD => End::Verified,
+            Some(_) => End::Otherwise,
+            None if under_way(run.run) => End::UnderWay,
+            None => End::Died { environment: run.environment.clone() },
+        },
+    });
     let next = next_steps(&names, &environments, dirty.is_some(), last);
     let configuration = greenloop_report::relative(&config_path, directory);
     let standing = Standing { configuration, environments, last_run, dirty, waiting, next };
@@ -136,17 +148,33 @@ async fn ask(
     (environment, line)
 }
 
+/// The newest run, as far as it says what to do next.
+struct LastRun {
+    short: String,
+    end: End,
+}
+
+enum End {
+    Verified,
+    Otherwise,
+    UnderWay,
+    /// A run of `heal` has no environment.
+    Died {
+        environment: Option<String>,
+    },
+}
+
 /// What fits best first.
 fn next_steps(
     names: &[String],
     environments: &[(String, String)],
     dirty: bool,
-    last: Option<(String, Option<String>)>,
+    last: Option<LastRun>,
 ) -> Vec<(String, String)> {
     let step = |command: String, what: &str| (command, what.to_owned());
     let mut steps = Vec::new();
     if dirty {
-        steps.push(step("git commit".to_owned(), "a run deploys what is committed"));
+        steps.push(step("git commit -a".to_owned(), "a run deploys what is committed"));
     }
     let option = |name: &str| match names {
         [_] => String::new(),
@@ -154,16 +182,25 @@ fn next_steps(
     };
     let first = names.first().map(|name| option(name)).unwrap_or_default();
     match last {
-        Some((run, Some(outcome))) if outcome != GOOD => {
-            steps.push(step(
-                format!("greenloop audit report {run}"),
-                "what happened in the last run",
-            ));
+        Some(LastRun { short, end: End::Otherwise }) => {
+            let what = "what happened in the last run";
+            steps.push(step(format!("greenloop audit report {short}"), what));
         }
-        Some((run, None)) => {
-            steps.push(step(format!("greenloop audit show {run}"), "what the last run has done"));
+        Some(LastRun { short, end: End::UnderWay }) => {
+            let what = "what the run that is under way has done";
+            steps.push(step(format!("greenloop audit show {short}"), what));
+            return steps;
         }
-        Some(_) | None => {}
+        Some(LastRun { short, end: End::Died { environment } }) => {
+            if let Some(environment) = environment {
+                let what = "go on where the last run died: what it deployed was never verified";
+                let option = option(&environment);
+                steps.push(step(format!("greenloop run{option} --resume {short}"), what));
+            }
+            let what = "what the last run has done";
+            steps.push(step(format!("greenloop audit show {short}"), what));
+        }
+        Some(LastRun { end: End::Verified, .. }) | None => {}
     }
     steps.push(step(format!("greenloop run{first}"), "deploy and verify this commit"));
     let serving = environments.iter().find(|(_, line)| line.starts_with("serving"));
@@ -216,19 +253,24 @@ mod tests {
     #[test]
     fn the_next_step_fits_where_things_stand() {
         let environment = |line: &str| vec![("a".to_owned(), line.to_owned())];
-        let run = |outcome: &str| Some(("12ab".to_owned(), Some(outcome.to_owned())));
+        let died =
+            |environment: Option<&str>| End::Died { environment: environment.map(Into::into) };
+        let run = |end| Some(LastRun { short: "12ab".to_owned(), end });
         let names = ["a".to_owned()];
         for (line, dirty, last, expect) in [
             ("nothing is deployed", false, None, "greenloop run"),
-            ("serving at x", true, run("verified"), "git commit"),
-            ("serving at x", false, run("no_progress"), "greenloop audit report 12ab"),
-            ("serving at x", false, Some(("12ab".to_owned(), None)), "greenloop audit show 12ab"),
+            ("serving at x", true, run(End::Verified), "git commit -a"),
+            ("serving at x", false, run(End::Otherwise), "greenloop audit report 12ab"),
+            ("serving at x", false, run(died(Some("a"))), "greenloop run --resume 12ab"),
+            ("serving at x", false, run(died(None)), "greenloop audit show 12ab"),
         ] {
             let steps = next_steps(&names, &environment(line), dirty, last);
             assert_eq!(steps[0].0, expect, "{line}");
             let stops = steps.iter().any(|(command, _)| command == "greenloop stop");
             assert_eq!(stops, line.starts_with("serving"), "{line}");
         }
+        let steps = next_steps(&names, &environment("serving at x"), false, run(End::UnderWay));
+        assert_eq!(steps.len(), 1, "nothing else can be done meanwhile: {steps:?}");
         let two = ["a".to_owned(), "b".to_owned()];
         let steps = next_steps(&two, &environment("serving at x"), false, None);
         assert_eq!(steps[0].0, "greenloop run --environment a");

@@ -1,6 +1,6 @@
 //! `greenloop explain`.
 
-use std::io::{Read, Write as _};
+use std::io::{IsTerminal as _, Read, Write as _};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -34,6 +34,9 @@ pub(super) fn explain(args: ExplainArgs) -> Result<Exit, CommandError> {
     let shown = file.display().to_string();
     let failed = |error| CommandError::usage(format!("failed to read {shown}")).because(error);
     let input: Box<dyn Read> = if file.as_os_str() == "-" {
+        if std::io::stdin().is_terminal() {
+            output::tell("reading the log from standard input; Ctrl-D ends it\n");
+        }
         Box::new(std::io::stdin().lock())
     } else {
         Box::new(std::fs::File::open(&file).map_err(failed)?)

@@ -158,6 +158,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             if error.kind() == ErrorKind::ArgumentConflict {
                 output::tell("put the options of a command after it: greenloop COMMAND --OPTION\n");
             }
+            let heals = arguments.get(1).is_some_and(|command| command == "heal");
+            if heals && error.kind() == ErrorKind::UnknownArgument {
+                output::tell("a command to heal stands behind `--`: greenloop heal -- COMMAND\n");
+            }
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Ok.into() };
         }
     };

@@ -10,6 +10,10 @@ use super::error::{CommandError, Exit, exit_of};
 use super::output::{self, OutputChoice};
 use super::{block_on, completions, terminal};
 use crate::app::{self, ReleaseRequest, StatusReport};
+use greenloop_model::ReleaseId;
+
+/// Characters of the end of an id that name a release, at least.
+const SHORTEST: usize = 4;
 
 /// Which environment to look at.
 #[derive(Debug, Args)]
@@ -70,7 +74,7 @@ pub(super) struct RollbackArgs {
     /// releases, revision N of the workloads as in `kubectl rollout undo` (0: the previous one)
     #[arg(long, value_name = "N", conflicts_with = "to_release")]
     to_revision: Option<u32>,
-    /// Restore the release with this id
+    /// Restore the release with this id, or the last characters of it
     #[arg(long, value_name = "ID", add = ArgValueCandidates::new(completions::releases))]
     to_release: Option<String>,
     /// Configuration file [default: greenloop.yaml or config.yaml at the repository's root]
@@ -83,14 +87,26 @@ pub(super) struct RollbackArgs {
     bell: BellArgs,
 }
 
+/// The release of a whole id, or of the end of one that is known here, as screens show it.
+fn release_of(text: &str) -> Result<ReleaseId, CommandError> {
+    let known = completions::releases();
+    let ids = known.iter().filter_map(|it| it.get_value().to_str());
+    let mut ending = ids.filter(|id| text.len() >= SHORTEST && id.ends_with(text));
+    let whole = match (ending.next(), ending.next()) {
+        (Some(id), None) => id,
+        _none_or_several => text,
+    };
+    whole.parse().map_err(|error| {
+        CommandError::usage(format!("--to-release: {error}"))
+            .hint("`greenloop status` lists the releases and their ids")
+    })
+}
+
 pub(super) fn rollback(args: RollbackArgs) -> Result<Exit, CommandError> {
     let RollbackArgs { environment, to_revision, to_release, config, output, bell } = args;
     let release = match to_release {
         None => None,
-        Some(text) => Some(text.parse().map_err(|error| {
-            CommandError::usage(format!("--to-release: {error}"))
-                .hint("`greenloop status` lists the releases and their ids")
-        })?),
+        Some(text) => Some(release_of(&text)?),
     };
     let flags = match (to_revision, &release) {
         (Some(revision), _) => format!(" --to-revision {revision}"),

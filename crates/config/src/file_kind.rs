@@ -34,6 +34,17 @@ pub(super) const CONFIGURATION: FileKind = FileKind {
     when_too_large: "configurations are small: check that this is the right file",
 };
 
+/// The file beside `path` with the other ending of YAML files.
+fn twin(path: &Path) -> Option<String> {
+    let other = match path.extension()?.to_str()? {
+        "yaml" => "yml",
+        "yml" => "yaml",
+        _ => return None,
+    };
+    let twin = path.with_extension(other);
+    twin.is_file().then(|| twin.file_name().unwrap_or_default().to_string_lossy().into_owned())
+}
+
 /// The text of the file at `path`, bounded by its kind.
 pub fn read(path: &Path, kind: &FileKind) -> Result<String, ConfigError> {
     let name = path.to_string_lossy();
@@ -49,12 +60,12 @@ pub fn read(path: &Path, kind: &FileKind) -> Result<String, ConfigError> {
     match read {
         Ok(_) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return fail(
-                ProblemKind::NotFound,
-                format!("no {} found at {name}", kind.noun),
-                kind.when_missing,
-                Some(error),
-            );
+            let message = format!("no {} found at {name}", kind.noun);
+            let help = match twin(path) {
+                Some(twin) => format!("rename {twin}, which is there, or name it: --config {twin}"),
+                None => kind.when_missing.to_owned(),
+            };
+            return fail(ProblemKind::NotFound, message, &help, Some(error));
         }
         Err(error) => {
             return fail(

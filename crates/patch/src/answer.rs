@@ -83,7 +83,7 @@ pub fn parse_answer(text: &str) -> Result<Answer, Refusal> {
         (true, None) => Err(Refusal::one(Finding::new(
             RefusalKind::NothingFound,
             "",
-            format!("there is no edit in the answer; {FORMATS}"),
+            format!("there is no edit in the answer\n{FORMATS}"),
         ))),
         (true, Some(no_patch)) => Ok(Answer::NoPatch(no_patch)),
         (false, Some(_)) => Err(Refusal::one(Finding::new(

@@ -233,6 +233,12 @@ impl Context<'_> {
     fn url(&mut self, text: &str, place: &KeyPath, name: &str) -> Option<url::Url> {
         let trimmed = text.trim();
         let wrong = match url::Url::parse(trimmed) {
+            Err(url::ParseError::RelativeUrlWithoutBase) => {
+                Some(format!("{name} must begin with http:// or https://"))
+            }
+            Err(url::ParseError::InvalidPort) => {
+                Some(format!("{name} has no valid port: ports are from 1 to 65535"))
+            }
             Err(error) => Some(format!("{name} is not a URL: {error}")),
             Ok(url) if !matches!(url.scheme(), "http" | "https") => {
                 Some(format!("{name} must begin with http:// or https://"))

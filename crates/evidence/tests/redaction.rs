@@ -337,6 +337,166 @@ const FORMS: &[(&str, Form)] = &[
     }),
 ];
 
+/// A form in which only a known value is looked for: what is printed of it, in parts.
+type KnownForm = fn(&str) -> (String, Vec<String>);
+
+/// Rows of sixteen bytes.
+fn rows(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    bytes.chunks(16).enumerate().map(|(row, bytes)| (16 * row, bytes))
+}
+
+fn joined(bytes: &[u8], between: &str, print: fn(u8) -> String) -> String {
+    bytes.iter().map(|byte| print(*byte)).collect::<Vec<_>>().join(between)
+}
+
+fn letters(bytes: &[u8]) -> String {
+    let letter = |byte: &u8| if byte.is_ascii_graphic() { char::from(*byte) } else { '.' };
+    bytes.iter().map(letter).collect()
+}
+
+/// A dump of `value` and a line end, each row put together of its offset, its numbers and its
+/// letters.
+fn dump(
+    value: &str,
+    numbers: fn(&[u8]) -> String,
+    row: fn(usize, &str, &str) -> String,
+) -> (String, Vec<String>) {
+    let (mut text, mut pieces) = (String::new(), Vec::new());
+    for (offset, bytes) in rows(format!("{value}\n").as_bytes()) {
+        let (numbers, letters) = (numbers(bytes), letters(bytes));
+        text += &row(offset, &numbers, &letters);
+        // One or two letters show nothing.
+        if bytes.len() > 3 {
+            pieces.extend([numbers, letters]);
+        }
+    }
+    (text, pieces)
+}
+
+fn words(bytes: &[u8], print: fn(u16) -> String) -> String {
+    let word = |pair: &[u8]| u16::from(pair[0]) | u16::from(*pair.get(1).unwrap_or(&0)) << 8;
+    bytes.chunks(2).map(|pair| print(word(pair))).collect::<Vec<_>>().join(" ")
+}
+
+fn in_parts(value: &str, joint: &str) -> (String, Vec<String>) {
+    let letters: Vec<char> = value.chars().collect();
+    let parts: Vec<String> = letters.chunks(9).map(|part| part.iter().collect()).collect();
+    // One or two letters show nothing.
+    (parts.join(joint), parts.into_iter().filter(|part| part.len() > 3).collect())
+}
+
+fn alone(text: String) -> (String, Vec<String>) {
+    (text.clone(), vec![text])
+}
+
+/// What dumps, other encodings and gutters make of a value.
+const KNOWN_FORMS: &[(&str, KnownForm)] = &[
+    ("xxd", |v| {
+        let numbers = |row: &[u8]| {
+            let pairs = row.chunks(2).map(|pair| joined(pair, "", |byte| format!("{byte:02x}")));
+            pairs.collect::<Vec<_>>().join(" ")
+        };
+        dump(v, numbers, |at, numbers, letters| format!("{at:08x}: {numbers:<39}  {letters}\n"))
+    }),
+    ("hexdump -C", |v| {
+        let numbers = |row: &[u8]| {
+            let halves = row.chunks(8).map(|half| joined(half, " ", |byte| format!("{byte:02x}")));
+            halves.collect::<Vec<_>>().join("  ")
+        };
+        dump(v, numbers, |at, numbers, letters| format!("{at:08x}  {numbers:<48}  |{letters}|\n"))
+    }),
+    ("hexdump", |v| {
+        dump(
+            v,
+            |row| words(row, |word| format!("{word:04x}")),
+            |at, numbers, _| format!("{at:07x} {numbers}\n"),
+        )
+    }),
+    ("od", |v| {
+        dump(
+            v,
+            |row| words(row, |word| format!("{word:06o}")),
+            |at, numbers, _| format!("{at:07o} {numbers}\n"),
+        )
+    }),
+    ("od -tx1", |v| {
+        dump(
+            v,
+            |row| joined(row, " ", |byte| format!("{byte:02x}")),
+            |at, numbers, _| format!("{at:07o} {numbers}\n"),
+        )
+    }),
+    ("od -An -tx1", |v| {
+        dump(
+            v,
+            |row| joined(row, " ", |byte| format!("{byte:02x}")),
+            |_, numbers, _| format!(" {numbers}\n"),
+        )
+    }),
+    ("od -b", |v| {
+        dump(
+            v,
+            |row| joined(row, " ", |byte| format!("{byte:03o}")),
+            |at, numbers, _| format!("{at:07o} {numbers}\n"),
+        )
+    }),
+    ("od -c", |v| {
+        dump(
+            v,
+            |row| {
+                joined(row, " ", |byte| match byte {
+                    b'\n' => " \\n".to_owned(),
+                    byte if byte.is_ascii() => format!("  {}", char::from(byte)),
+                    byte => format!("{byte:03o}"),
+                })
+            },
+            |at, numbers, _| format!("{at:07o} {numbers}\n"),
+        )
+    }),
+    ("decimal list", |v| alone(format!("[{}]", joined(v.as_bytes(), ", ", |b| b.to_string())))),
+    ("decimal slice", |v| alone(format!("[{}]", joined(v.as_bytes(), " ", |b| b.to_string())))),
+    ("octal escapes", |v| {
+        alone(format!("\\{}", joined(v.as_bytes(), "\\", |byte| format!("{byte:03o}"))))
+    }),
+    ("quoted-printable", |v| {
+        alone(format!("={}", joined(v.as_bytes(), "=", |byte| format!("{byte:02X}"))))
+    }),
+    ("soft line breaks", |v| in_parts(v, "=\n")),
+    ("UTF-16 in hex", |v| {
+        let wide: Vec<u8> = v.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        alone(joined(&wide, "", |byte| format!("{byte:02x}")))
+    }),
+    ("UTF-16 in base64", |v| {
+        let wide: Vec<u8> = v.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        alone(STANDARD.encode(wide))
+    }),
+    ("UTF-16, high byte first, in base64", |v| {
+        let wide: Vec<u8> = v.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        alone(STANDARD.encode(wide))
+    }),
+    ("letters apart", |v| alone(v.chars().map(String::from).collect::<Vec<_>>().join(" "))),
+    ("letters with dashes", |v| alone(v.chars().map(String::from).collect::<Vec<_>>().join("-"))),
+    ("list of letters", |v| {
+        alone(format!("['{}']", v.chars().map(String::from).collect::<Vec<_>>().join("', '")))
+    }),
+    ("with commas", |v| in_parts(v, ",")),
+    ("list of parts", |v| in_parts(v, "', '")),
+    ("numbered lines", |v| in_parts(v, "\n 13 | ")),
+    ("timestamps", |v| in_parts(v, "\n2026-11-30T10:00:01.123Z ")),
+    ("table", |v| in_parts(v, " |\n| ")),
+    ("backspace", |v| {
+        let (first, second) = v.split_at(half_of(v));
+        (format!("{first}xy\u{8}\u{8}{second}"), vec![first.to_owned(), second.to_owned()])
+    }),
+    ("full width", |v| {
+        let wide = |c: char| match c {
+            '!'..='~' => char::from_u32(u32::from(c) + 0xfee0).unwrap(),
+            _ => c,
+        };
+        alone(v.chars().map(wide).collect())
+    }),
+];
+
 fn shown<'a>(text: String, pieces: impl IntoIterator<Item = impl AsRef<str> + 'a>) -> Printed {
     Printed { text, pieces: pieces.into_iter().map(|piece| piece.as_ref().to_owned()).collect() }
 }
@@ -439,6 +599,42 @@ fn secrets_in_every_form_are_found() {
     );
     assert!(missed.len() * 20 <= all);
     assert_eq!(missed.len(), unknown, "a known value is shown");
+}
+
+#[test]
+fn known_values_are_found_in_dumps_and_in_parts() {
+    let values = secrets().into_iter().filter(|s| s.known || s.secret.len() >= 20);
+    // As long as the rows of a dump, and longer and shorter than some of them.
+    let long = (12..60).map(|length| random(4711, ALNUM, length));
+    let values: Vec<String> = values.map(|s| s.secret).chain(long).collect();
+    // Letters alone, words and what is shorter than twelve bytes are looked for in one piece.
+    let values = values.into_iter().filter(|v| {
+        (12..200).contains(&v.len()) && v.is_ascii() && v.bytes().any(|b| b.is_ascii_digit())
+    });
+    let (mut missed, mut all) = (0, 0);
+    for value in values {
+        let redactor = Redactor::new([value.clone()]);
+        for (form, print) in KNOWN_FORMS {
+            all += 1;
+            let (text, pieces) = print(&value);
+            let text = format!("begin\n{text}\nend\n");
+            for out in [
+                redactor.redact(&text).into_owned(),
+                streamed(&redactor, &text, usize::MAX),
+                streamed(&redactor, &text, 7),
+            ] {
+                assert_eq!(out.lines().count(), text.lines().count());
+                assert!(out.starts_with("begin\n") && out.ends_with("\nend\n"), "{form}: {out}");
+                if pieces.iter().any(|piece| leaks(&out, piece)) {
+                    missed += 1;
+                    println!("missed: {form} of {value}: {out}");
+                    break;
+                }
+            }
+        }
+    }
+    println!("redaction: {missed} of {all} known values in a dump or in parts are shown");
+    assert_eq!(missed, 0);
 }
 
 /// Logs without secrets: `GREENLOOP_LOGS` names a folder of them.

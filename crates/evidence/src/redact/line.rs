@@ -1,7 +1,7 @@
 //! Redaction of a stream, line by line.
 
 use super::key::{KEY_MARKER, KeyLine, KeyState};
-use super::{Hidden, Redactor, merged, replace, wrapped};
+use super::{Hidden, Redactor, merged, replace, value_index, wrapped};
 
 /// Bytes of a line that are held before a part of it is let go.
 const MAX_LINE: usize = 64 * 1024;
@@ -187,6 +187,14 @@ impl LineRedactor {
         let all = self.lines.len();
         let mut waiting = all;
         let mut end = self.lines.trim_ascii_end().len();
+        if let Some(at) = self.redactor.known().index.parts_begin_at(&self.lines) {
+            let before = self.lines.get(..at).unwrap_or_default();
+            let from = memchr::memrchr2(b'\n', b'\r', before).map_or(0, |end| end + 1);
+            let after = self.lines.get(from..).unwrap_or_default();
+            if memchr::memchr_iter(b'\n', after).count() <= MOST_WAITING {
+                waiting = from;
+            }
+        }
         for _ in 0..MOST_WAITING {
             let before = self.lines.get(..end).unwrap_or_default();
             let from = memchr::memrchr2(b'\n', b'\r', before).map_or(0, |end| end + 1);
@@ -196,7 +204,7 @@ impl LineRedactor {
                 break;
             }
             if hidden_to_its_end || self.redactor.may_go_on(line) {
-                waiting = from;
+                waiting = waiting.min(from);
             }
             // The lines of a wrapped value are filled; one that is hidden may have its name above it.
             if from == 0 || !(hidden_to_its_end || wrapped::is_one_word(line)) {
@@ -226,6 +234,8 @@ impl LineRedactor {
         self.context.extend_from_slice(text.get(to.saturating_sub(CONTEXT)..).unwrap_or_default());
         let from = self.context.len().saturating_sub(CONTEXT);
         self.context.drain(..from);
+        let first = value_index::last_first_bytes(&self.context);
+        self.context.drain(..first);
         self.lines.drain(..to);
         self.lines.shrink_to(2 * MAX_LINE);
         self.shown = self.shown.saturating_sub(to);

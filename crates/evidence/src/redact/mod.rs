@@ -50,7 +50,7 @@ const SHORTEST: usize = 6;
 
 /// Bytes of all spellings, beyond which a value is looked for as it is alone: whole certificate
 /// stores would take hundreds of MiB otherwise.
-const MOST_SPELLED: usize = 1 << 20;
+const MOST_SPELLED: usize = 4 << 20;
 
 /// Takes secrets out of text. Cheap to clone; all clones share what [`Redactor::learn`] adds, so
 /// that a value that becomes known during a run is known to every sink from then on.
@@ -327,6 +327,7 @@ fn as_read(
     for (groups, view) in [
         (plain::lines_with_controls(text), plain::without_controls as fn(&[u8]) -> _),
         (plain::lines_with_escapes(text), plain::decoded),
+        (plain::lines_with_backspaces(text), plain::overwritten),
     ] {
         for group in groups {
             if let Some(plain) = view(text.get(group.clone()).unwrap_or_default()) {

@@ -162,6 +162,13 @@ pub(super) fn lines_with_escapes(text: &[u8]) -> Vec<Range<usize>> {
     groups(text, |from| next_escape(text, from).map(|(at, _)| at), 0)
 }
 
+/// The groups of lines in which a letter was taken back.
+pub(super) fn lines_with_backspaces(text: &[u8]) -> Vec<Range<usize>> {
+    const BACKSPACE: u8 = 0x08;
+    let next = |from: usize| memchr::memchr(BACKSPACE, text.get(from..)?).map(|at| from + at);
+    groups(text, next, 0)
+}
+
 /// Groups of lines that follow each other and have what `next` finds from a place on, each with so
 /// many lines after it.
 fn groups(text: &[u8], next: impl Fn(usize) -> Option<usize>, after: usize) -> Vec<Range<usize>> {
@@ -204,6 +211,35 @@ pub(super) fn without_controls(text: &[u8]) -> Option<Plain> {
         next = next_skipped(text, from);
     }
     plain.extend(text.get(from..).unwrap_or_default(), from);
+    Some(plain)
+}
+
+/// As a terminal shows it, where backspaces take letters back that others are written over; `None`
+/// when there are none.
+pub(super) fn overwritten(text: &[u8]) -> Option<Plain> {
+    memchr::memchr(0x08, text)?;
+    let mut shown: Vec<usize> = Vec::with_capacity(text.len());
+    let mut next = next_skipped(text, 0);
+    let mut at = 0;
+    while at < text.len() {
+        match next {
+            Some((place, skipped)) if place == at => {
+                if text.get(at) == Some(&0x08) {
+                    shown.pop_if(|last| text.get(*last) != Some(&b'\n'));
+                }
+                at += skipped;
+                next = next_skipped(text, at);
+            }
+            Some(_) | None => {
+                shown.push(at);
+                at += 1;
+            }
+        }
+    }
+    let mut plain = Plain { text: Vec::with_capacity(shown.len()), pieces: Vec::new() };
+    for place in shown {
+        plain.extend(text.get(place..=place).unwrap_or_default(), place);
+    }
     Some(plain)
 }
 

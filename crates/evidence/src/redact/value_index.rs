@@ -1,5 +1,6 @@
 //! Known values in a text, also where a wrap, a continued line or a quotation stands between
-//! their bytes.
+//! their bytes. Longer ones are also found in parts, with a gutter or the columns of a dump between
+//! them.
 //!
 //! A bitmap over the first four bytes of every spelling passes nearly all of a text by; what is
 //! left is looked up in sorted lists.
@@ -16,6 +17,18 @@ const BITS: usize = 1 << 16;
 const SHORTEST_BROKEN: usize = 8;
 /// Bytes in a row that stand between two pieces at the most.
 const WIDEST_BREAK: usize = 200;
+/// Shorter spellings are not looked for with anything between their parts.
+const SHORTEST_PARTED: usize = 12;
+/// Bytes of a part, but for the last one.
+const PART: usize = 4;
+/// Parts of one value.
+const MOST_PARTS: usize = 64;
+/// Spellings that begin alike and are tried at one place.
+const MOST_SPELLINGS: usize = 32;
+/// Bytes of a line that are no part: a gutter, the offset of a dump, its column of letters.
+const WIDEST_GUTTER: usize = 120;
+/// Bytes at the end of a text that may hold the parts of a value that goes on.
+const OPEN: usize = 4096;
 
 /// The spellings of all known values.
 pub(super) struct ValueIndex {
@@ -140,6 +153,9 @@ impl ValueIndex {
         if self.is_empty() {
             return None;
         }
+        // A column ends with a bar, a line that is continued with a sign.
+        let end = text.iter().rposition(|byte| !is_break(*byte) && !b"|=,".contains(byte))?;
+        let text = text.get(..=end)?;
         let mut at = text.len().saturating_sub(2 * self.longest);
         while let Some(next) = self.next_start(text, at) {
             let (seen, _) = self.squeeze(text, next);
@@ -153,6 +169,39 @@ impl ValueIndex {
             at = next + 1;
         }
         None
+    }
+
+    /// Where the value begins that the text holds the first parts of, with something between them,
+    /// and that may go on in what follows.
+    pub(super) fn parts_begin_at(&self, text: &[u8]) -> Option<usize> {
+        let mut at = text.len().saturating_sub(OPEN);
+        while let Some(next) = self.next_start(text, at).filter(|_| !self.is_empty()) {
+            let (squeezed, places) = self.squeeze(text, next);
+            if let Parts::Open = self.parts(text, &squeezed, &places) {
+                return Some(next);
+            }
+            at = next + 1;
+        }
+        None
+    }
+
+    /// A spelling whose parts stand one after the other, with a gutter, the columns of a dump or
+    /// the signs of a list between them. `squeezed` is what stands from its beginning on, without
+    /// breaks.
+    fn parts(&self, text: &[u8], squeezed: &[u8], places: &[usize]) -> Parts {
+        let Some(start) = squeezed.get(..PART) else { return Parts::None };
+        let from = self.squeezed.partition_point(|spelling| spelling.as_slice() < start);
+        let near =
+            self.squeezed.iter().skip(from).take_while(|spelling| spelling.starts_with(start));
+        let mut open = Parts::None;
+        for spelling in near.take(MOST_SPELLINGS) {
+            match parts_of(spelling, text, squeezed, places) {
+                Parts::Whole(end) => return Parts::Whole(end),
+                Parts::Open => open = Parts::Open,
+                Parts::None => {}
+            }
+        }
+        open
     }
 
     /// The next place where a spelling may begin.
@@ -179,6 +228,9 @@ impl ValueIndex {
             let end = places.get(length.checked_sub(1)?)? + 1;
             let tail = text.get(end..).unwrap_or_default();
             return Some(at..end + encoded::tail(squeezed.get(..length), tail));
+        }
+        if let Parts::Whole(end) = self.parts(text, &squeezed, &places) {
+            return Some(at..end);
         }
         let before = text.get(..at)?;
         let broken = before.last().is_some_and(|byte| is_break(*byte));
@@ -218,6 +270,91 @@ impl ValueIndex {
         }
         (out, places)
     }
+}
+
+/// What is known of a value in parts.
+enum Parts {
+    /// There is none.
+    None,
+    /// It ends here.
+    Whole(usize),
+    /// The text ends before it does.
+    Open,
+}
+
+/// Where the parts of a spelling stand, of which `squeezed` has the first.
+fn parts_of(spelling: &[u8], text: &[u8], squeezed: &[u8], places: &[usize]) -> Parts {
+    let first = spelling.iter().zip(squeezed).take_while(|(a, b)| a == b).count();
+    if spelling.len() < SHORTEST_PARTED || !spelling.iter().any(u8::is_ascii_digit) {
+        return Parts::None;
+    }
+    let Some(mut end) = first.checked_sub(1).and_then(|last| places.get(last)).map(|at| at + 1)
+    else {
+        return Parts::None;
+    };
+    let mut rest = spelling.get(first..).unwrap_or_default();
+    // Beside the parts stands another form of the same bytes.
+    let mut column = None;
+    for _ in 0..MOST_PARTS {
+        let after = text.get(end..).unwrap_or_default();
+        let line = memchr::memchr(b'\n', after);
+        let tail = after.get(..line.unwrap_or(after.len())).unwrap_or_default();
+        column = column.or(line.map(|_| tail.trim_ascii().len() >= PART));
+        let width = match line {
+            Some(line) if line <= WIDEST_GUTTER => line + 1 + WIDEST_GUTTER,
+            Some(_) | None => WIDEST_GUTTER,
+        };
+        let Some((to, length)) = next_part(text, end, width, rest) else {
+            let ends = after.len() <= width;
+            return if ends { Parts::Open } else { Parts::None };
+        };
+        end = to;
+        rest = rest.get(length..).unwrap_or_default();
+        if rest.is_empty() {
+            let after = text.get(end..).unwrap_or_default();
+            let line = memchr::memchr(b'\n', after).unwrap_or(after.len());
+            let beside = column == Some(true) && line <= WIDEST_GUTTER;
+            return Parts::Whole(if beside { end + line } else { end });
+        }
+    }
+    Parts::None
+}
+
+/// Where the first part of `rest` ends that begins in so many bytes of a text, and its length
+/// without breaks.
+fn next_part(text: &[u8], from: usize, width: usize, rest: &[u8]) -> Option<(usize, usize)> {
+    let first = *rest.first()?;
+    let window = text.get(from..text.len().min(from + width))?;
+    memchr::memchr_iter(first, window).find_map(|at| {
+        let (mut length, mut end) = (0, from + at);
+        for (place, byte) in text.iter().enumerate().skip(from + at).take(WIDEST_BREAK + rest.len())
+        {
+            if rest.get(length) == Some(byte) {
+                length += 1;
+                end = place + 1;
+            } else if !is_break(*byte) {
+                break;
+            }
+        }
+        let is_letter = |at: Option<usize>| {
+            at.and_then(|at| text.get(at)).is_some_and(u8::is_ascii_alphanumeric)
+        };
+        // One or two last letters are taken where they stand alone, or begin a word of a later line.
+        let alone = || {
+            length == rest.len()
+                && !is_letter((from + at).checked_sub(1).filter(|before| *before >= from))
+                && (!is_letter(Some(end))
+                    || window.get(..at).is_some_and(|gap| gap.contains(&b'\n')))
+        };
+        (length >= PART || alone()).then_some((end, length))
+    })
+}
+
+/// Where the last bytes of a text begin that may be a value's first ones, too few to be looked for
+/// by themselves.
+pub(super) fn last_first_bytes(text: &[u8]) -> usize {
+    let letters = text.iter().enumerate().rev().filter(|(_, byte)| !is_break(**byte));
+    letters.take(START - 1).last().map_or(0, |(at, _)| at)
 }
 
 fn strip_breaks(text: &[u8]) -> &[u8] {
@@ -263,7 +400,7 @@ mod tests {
 
     #[test]
     fn the_longest_wins_and_breaks_are_passed_over() {
-        let index = index(&["secret-1", "secret-1-long", "other-value"]);
+        let index = index(&["secret-1", "secret-1-long", "other-value", "parted-value-4711"]);
         for (text, expect) in [
             ("a secret-1-long b", &[(2, 15)][..]),
             ("a secret-1-lon b", &[(2, 10)]),
@@ -271,6 +408,9 @@ mod tests {
             ("sec\nret-1", &[(4, 9)]),
             ("secr\\\n  et-1-", &[(0, 12)]),
             ("\"secret\" + \"-1\"", &[(1, 14)]),
+            ("1 | parted-val\n2 | ue-4711 x", &[(4, 26)]),
+            ("{'a': 'parted-', 'b': 'value-47', 'c': '11'}", &[(7, 42)]),
+            ("parted-val\nand another line", &[]),
             ("nothing of it", &[]),
             ("x\necret-1", &[]),
         ] {

@@ -154,6 +154,9 @@ impl FileKind {
 /// What the file at `path` with this content is for, in a repository whose gates run `gates`.
 pub fn file_kind(path: &RepoPath, content: &[u8], gates: &GateFiles) -> FileKind {
     let by_name = table().of(path);
+    if by_name == Some(FileKind::Agent) && is_page_about_agents(path) {
+        return FileKind::Docs;
+    }
     if let Some(kind) = by_name
         && !matches!(kind, FileKind::Docs | FileKind::Test)
     {
@@ -165,7 +168,14 @@ pub fn file_kind(path: &RepoPath, content: &[u8], gates: &GateFiles) -> FileKind
     let file = SourceFile::new(path, content);
     // A gate that starts the product, or reads it in, does not make a script of it.
     let tool = file.path.split('/').rev().skip(1).any(|folder| SCRIPT_FOLDERS.contains(&folder));
-    let runs = gates.runs(path) && (file.syntax == Syntax::Shell || tool);
+    let product = gates.is_run_by_tests_only(path)
+        && !file
+            .path
+            .split('/')
+            .rev()
+            .skip(1)
+            .any(|folder| folder != "bin" && SCRIPT_FOLDERS.contains(&folder));
+    let runs = gates.runs(path) && !product && (file.syntax == Syntax::Shell || tool);
     if runs || (gates.sources(path) && tool) {
         return FileKind::GateScript;
     }
@@ -179,6 +189,21 @@ pub fn file_kind(path: &RepoPath, content: &[u8], gates: &GateFiles) -> FileKind
         Syntax::Prose => FileKind::Docs,
         Syntax::Yaml | Syntax::Json | Syntax::Code => FileKind::Product,
     }
+}
+
+/// A page of the documentation that is about people, or programs, called agents: coding agents read
+/// the name in capitals only.
+fn is_page_about_agents(path: &RepoPath) -> bool {
+    let path = path.to_string_lossy();
+    let mut parts = path.rsplit('/');
+    matches!(parts.next(), Some("agents.md" | "agent.md"))
+        && parts.any(|folder| matches!(folder, "docs" | "doc"))
+        && !path.split('/').any(|part| part.starts_with('.'))
+}
+
+/// Whether the name of a file says that it is a test.
+pub(super) fn is_named_test(path: &RepoPath) -> bool {
+    table().of(path) == Some(FileKind::Test)
 }
 
 /// Folders whose programs serve the repository rather than its users.

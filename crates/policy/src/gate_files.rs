@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use super::file_kind::is_named_test;
 use super::shell::{Command, SHELLS, commands};
 use greenloop_model::RepoPath;
 use greenloop_patch::Tree;
@@ -28,6 +29,8 @@ pub struct GateFiles {
     files: BTreeSet<RepoPath>,
     /// What those only read in (`. lib.sh`): often the product itself.
     sourced: BTreeSet<RepoPath>,
+    /// Those of `files` that nothing but tests runs: what the tests judge.
+    tested: BTreeSet<RepoPath>,
     /// Targets of a Makefile, and scripts of a `package.json`, that are run.
     targets: BTreeSet<String>,
     /// Whether a gate runs what the build file calls its default.
@@ -39,7 +42,9 @@ impl GateFiles {
     /// cannot be read is left out: it is then judged by its name alone.
     pub fn trace<'a>(tree: &dyn Tree, gates: impl IntoIterator<Item = &'a str>) -> Self {
         let mut found = Self::default();
-        let mut texts: VecDeque<String> = gates.into_iter().map(str::to_owned).collect();
+        // Each with whether it is a test's.
+        let mut texts: VecDeque<(String, bool)> =
+            gates.into_iter().map(|gate| (gate.to_owned(), false)).collect();
         let read = |path: &RepoPath| -> Option<String> {
             let file = tree.read(path).ok().flatten()?;
             (file.bytes.len() <= MAX_BYTES && !file.is_binary())
@@ -54,21 +59,29 @@ impl GateFiles {
                 entries.push(file);
             }
         }
-        texts.extend(entries.iter().filter_map(&read));
+        texts.extend(entries.iter().filter_map(&read).map(|text| (text, false)));
         let mut followed = 0;
-        while let Some(text) = texts.pop_front() {
+        while let Some((text, by_test)) = texts.pop_front() {
             if followed == MAX_FILES {
                 break;
             }
             followed += 1;
             for (path, sourced) in paths_in(&text) {
-                if found.files.contains(&path) || (sourced && found.sourced.contains(&path)) {
+                let known =
+                    found.files.contains(&path) || (sourced && found.sourced.contains(&path));
+                // What something else than a test runs as well is a gate's.
+                if known && (by_test || !found.tested.remove(&path)) {
                     continue;
                 }
                 if let Some(text) = read(&path) {
+                    let is_test = is_named_test(&path);
+                    if by_test && !sourced && !is_test {
+                        found.tested.insert(path.clone());
+                    }
+                    let by_test = by_test || is_test;
                     let known = if sourced { &mut found.sourced } else { &mut found.files };
                     known.insert(path);
-                    texts.push_back(text);
+                    texts.push_back((text, by_test));
                 }
             }
             for target in targets_in(&text) {
@@ -76,7 +89,9 @@ impl GateFiles {
                     Target::Default => found.default_target = true,
                     Target::Named(name) => {
                         if found.targets.insert(name.clone()) {
-                            texts.extend(bodies(&read, &name));
+                            texts.extend(
+                                bodies(&read, &name).into_iter().map(|text| (text, by_test)),
+                            );
                         }
                     }
                 }
@@ -88,6 +103,11 @@ impl GateFiles {
     /// Whether a gate runs the file at `path`.
     pub fn runs(&self, path: &RepoPath) -> bool {
         self.files.contains(path)
+    }
+
+    /// Whether nothing but tests runs the file: it is what they judge.
+    pub(super) fn is_run_by_tests_only(&self, path: &RepoPath) -> bool {
+        self.tested.contains(path)
     }
 
     /// Whether a script that a gate runs reads the file in.

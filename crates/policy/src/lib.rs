@@ -40,6 +40,7 @@ mod syntax;
 mod test_changes;
 mod test_headers;
 mod test_reach;
+mod test_repairs;
 mod tests_lost;
 mod weakening;
 mod words;
@@ -216,7 +217,7 @@ impl Policy {
             self.judge_text(judged, subject, &mut found);
             self.judge_own(judged, &mut found);
         }
-        self.judge_tests(&judged, product, &mut found);
+        self.judge_tests(&judged, product, subject, &mut found);
         let evaluation = Evaluation::new(found.matches);
         let facts = facts(&judged, &evaluation);
         Judgement { evaluation, facts }
@@ -232,7 +233,13 @@ impl Policy {
     }
 
     /// What happens to tests that are there.
-    fn judge_tests(&self, judged: &[Judged<'_>], product: bool, found: &mut Findings) {
+    fn judge_tests(
+        &self,
+        judged: &[Judged<'_>],
+        product: bool,
+        subject: &Subject<'_>,
+        found: &mut Findings,
+    ) {
         let readable: Vec<test_changes::Candidate<'_>> = judged
             .iter()
             .filter(|judged| self.is_readable(judged.change))
@@ -242,7 +249,9 @@ impl Policy {
                 lines: &judged.lines,
             })
             .collect();
-        let changed = test_changes::find(&readable, product);
+        let changed = test_changes::find(&readable, product, &|change| {
+            test_repairs::is_repair(change, subject)
+        });
         let changes: Vec<&FileChange> = judged.iter().map(|judged| judged.change).collect();
         for lost in self.tests.find(&changes, self.plan.max_file_bytes) {
             // A test whose lines are all still there was renamed, or split.
@@ -603,6 +612,8 @@ fn judge_kind(
         };
         let harmless = shapes.iter().any(|shape| match (&changed, shape) {
             (_, Shape::NewFile) => change.before.is_none(),
+            (_, Shape::ReadOnlyQuery) => shapes::only_reads(change),
+            (None, Shape::LockFollowsManifest) => shapes::begins_lockfile(change, file, subject),
             (_, Shape::BesideProduct) => product && changed.is_some(),
             (Some(changed), shape) => shape.covers(changed, subject),
             (None, _) => false,

@@ -16,6 +16,7 @@ use super::lines::{Alignment, Hunk, split};
 use super::meaning::{self, cluster, dockerfile, packages};
 use super::objects;
 use super::shell::{Command, commands};
+use super::subject::names;
 use super::syntax::{SourceFile, Syntax};
 use greenloop_model::{FileChange, FileMode};
 
@@ -25,6 +26,8 @@ use greenloop_model::{FileChange, FileMode};
 pub(super) enum Shape {
     /// The file was not there.
     NewFile,
+    /// Queries that read, and no folder of migrations.
+    ReadOnlyQuery,
     /// The patch changes product code as well.
     BesideProduct,
     /// Blank lines, comments, and the layout of data that means the same.
@@ -124,17 +127,14 @@ impl Shape {
         }
         match self {
             // Facts of the patch rather than of the text.
-            Self::NewFile | Self::BesideProduct => false,
+            Self::NewFile | Self::BesideProduct | Self::ReadOnlyQuery => false,
             Self::Formatting => is_formatting(changed),
             Self::Metadata => is_metadata(changed),
             Self::DistributionPackage => adds_packages(changed),
             Self::UncheckedTarget => changes_unchecked_targets(changed, subject),
             Self::Housekeeping => tidies_up(changed),
             Self::IgnoredOutput => ignores_output(changed, subject),
-            Self::ExistingPath => {
-                subject.failure_names(&changed.change.path)
-                    && names_existing_paths(changed, subject)
-            }
+            Self::ExistingPath => names_existing_paths(changed, subject),
             Self::LockedVersion => {
                 subject.failure_names(&changed.change.path)
                     && takes_locked_versions(changed, subject)
@@ -594,6 +594,10 @@ fn words(line: &str) -> Vec<&str> {
 /// One word of each changed line is another one, and the tree has a file or folder of that name.
 fn names_existing_paths(changed: &Changed<'_>, subject: &Subject<'_>) -> bool {
     let hunks = changed.hunks();
+    let named = subject.failure_names(&changed.change.path);
+    let is_named = |path: &str| {
+        named || path.contains('/') && subject.failure.is_some_and(|text| names(text, path))
+    };
     !hunks.is_empty()
         && hunks.iter().all(|(old, new, _)| {
             old.len() == new.len()
@@ -608,7 +612,10 @@ fn names_existing_paths(changed: &Changed<'_>, subject: &Subject<'_>) -> bool {
                     old.len() == new.len()
                         && !differing.is_empty()
                         && differing.iter().all(|(was, is)| {
-                            !subject.has_path(was) && subject.has_path(is) && !is.starts_with('-')
+                            !subject.has_path(was)
+                                && subject.has_path(is)
+                                && !is.starts_with('-')
+                                && is_named(was)
                         })
                 })
         })
@@ -698,6 +705,173 @@ fn follows_manifest(changed: &Changed<'_>, subject: &Subject<'_>) -> bool {
                 })
         }
     }
+}
+
+/// A lockfile of Go that was not there holds what the failure asks for, and no more.
+pub(super) fn begins_lockfile(
+    change: &FileChange,
+    file: &SourceFile,
+    subject: &Subject<'_>,
+) -> bool {
+    let (None, Some(after), Some(failure)) = (&change.before, &change.after, subject.failure)
+    else {
+        return false;
+    };
+    let text = String::from_utf8_lossy(&after.bytes);
+    file.name == "go.sum"
+        && after.mode == FileMode::Regular
+        && failure.contains("go.sum")
+        && packages::keeps_sources(file, "", &text) == Some(true)
+        && packages::pins_only_what_is_needed(file, "", &text, &|name| {
+            packages::names_package(failure, name)
+        })
+}
+
+/// Functions of queries that change nothing.
+const READING: &[&str] = &[
+    "count",
+    "sum",
+    "min",
+    "max",
+    "avg",
+    "coalesce",
+    "lower",
+    "upper",
+    "now",
+    "length",
+    "trim",
+    "substring",
+    "substr",
+    "round",
+    "floor",
+    "ceil",
+    "abs",
+    "cast",
+    "concat",
+    "date",
+    "extract",
+    "date_trunc",
+    "nullif",
+    "greatest",
+    "least",
+    "row_number",
+    "rank",
+    "over",
+    "in",
+    "exists",
+    "any",
+    "all",
+    "values",
+    "json_agg",
+    "array_agg",
+    "string_agg",
+    "to_char",
+    "filter",
+    "as",
+    "and",
+    "or",
+    "not",
+    "on",
+    "where",
+    "from",
+    "select",
+    "by",
+    "using",
+    "when",
+    "then",
+    "with",
+    "join",
+    "materialized",
+    "union",
+];
+
+/// Words with which a query changes something, locks it, or writes a file.
+const WRITING: &[&str] = &[
+    "insert",
+    "update",
+    "delete",
+    "drop",
+    "truncate",
+    "alter",
+    "create",
+    "grant",
+    "revoke",
+    "into",
+    "merge",
+    "replace",
+    "call",
+    "exec",
+    "execute",
+    "do",
+    "copy",
+    "lock",
+    "vacuum",
+    "set",
+    "begin",
+    "commit",
+    "rename",
+    "attach",
+    "pragma",
+    "load",
+    "outfile",
+    "dumpfile",
+    "analyze",
+    "refresh",
+    "reindex",
+    "cluster",
+    "listen",
+    "notify",
+    "prepare",
+    "deallocate",
+    "declare",
+];
+
+/// Whether a file of SQL only reads, before and after, and stands in no folder of migrations.
+pub(super) fn only_reads(change: &FileChange) -> bool {
+    let path = change.path.to_string_lossy().to_lowercase();
+    let migrates =
+        ["migrat", "alembic", "flyway", "liquibase", "schema", "seed", "changelog", "ddl"]
+            .iter()
+            .any(|word| path.contains(word));
+    let numbered = change.path.file_name().first().is_some_and(u8::is_ascii_digit)
+        || path.rsplit('/').next().is_some_and(|name| name.starts_with('v') && name.contains("__"));
+    let moved = change.moved_from.as_ref().is_some_and(|from| *from != change.path);
+    let texts = [&change.before, &change.after].into_iter().flatten();
+    path.ends_with(".sql")
+        && !migrates
+        && !numbered
+        && !moved
+        && change.after.is_some()
+        && texts.into_iter().all(|file| {
+            file.mode == FileMode::Regular
+                && !file.is_binary()
+                && is_query(&String::from_utf8_lossy(&file.bytes))
+        })
+}
+
+fn is_query(text: &str) -> bool {
+    // What a comment or a text holds may be read otherwise by another system.
+    if text.contains(['\\', '@', '!']) || text.contains("/*") || text.contains("$$") {
+        return false;
+    }
+    let code: String = text
+        .lines()
+        .map(|line| line.split("--").next().unwrap_or_default())
+        .collect::<Vec<_>>()
+        .join("\n")
+        .to_lowercase();
+    let part = |c: char| c.is_alphanumeric() || c == '_';
+    let reads = code.split(';').filter(|statement| !statement.trim().is_empty()).all(|statement| {
+        let first = statement.trim().split(|c: char| !part(c)).next().unwrap_or_default();
+        matches!(first, "select" | "with")
+    });
+    let writes = code.split(|c: char| !part(c)).any(|word| WRITING.contains(&word));
+    let calls = code.match_indices('(').all(|(at, _)| {
+        let before = code[..at].trim_end();
+        let word = before.rsplit(|c: char| !part(c)).next().unwrap_or_default();
+        word.is_empty() || READING.contains(&word)
+    });
+    !code.trim().is_empty() && reads && !writes && calls
 }
 
 /// Only paths and ports of probes change, to ones that the product and its container have.

@@ -139,6 +139,22 @@ impl<'a> Subject<'a> {
             })
     }
 
+    /// Whether the product's code defines something of that name.
+    pub(super) fn product_defines(&self, name: &str) -> bool {
+        let Some(tree) = self.tree else { return false };
+        let pattern = format!(
+            r"(?m)\b(?:def|fn|func|function|class|struct|enum|trait|interface|type|const|let|var|static|void|int|long|double|boolean|String|bool|fun|sub|module)\s+(?:\([^)]*\)\s*|self\.)?{name}\b|^{name}\s*=[^=]",
+        );
+        let Ok(defines) = regex::Regex::new(&pattern) else { return false };
+        self.files
+            .iter()
+            .filter(|file| file_kind(file, b"", &self.gates) == FileKind::Product)
+            .take(MAX_SOURCES)
+            .filter_map(|file| tree.read(file).ok().flatten())
+            .filter(|content| content.bytes.len() <= MAX_TEST_BYTES && !content.is_binary())
+            .any(|content| defines.is_match(&String::from_utf8_lossy(&content.bytes)))
+    }
+
     /// Whether a text is the name of a file of such a kind: with a folder, the end of its path;
     /// alone, a name that tells the kind by itself.
     pub(super) fn has_file_named(&self, text: &str, is: impl Fn(FileKind) -> bool) -> bool {
@@ -273,7 +289,7 @@ pub fn failure_text(failure: &Failure) -> String {
 }
 
 /// Whether a text has the name as a word of its own.
-fn names(text: &str, name: &str) -> bool {
+pub(super) fn names(text: &str, name: &str) -> bool {
     let part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
     text.match_indices(name).any(|(at, _)| {
         let before = text[..at].chars().next_back();

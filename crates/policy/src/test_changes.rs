@@ -293,7 +293,14 @@ static BROAD: LazyLock<Option<Regex>> = LazyLock::new(|| {
 ///
 /// Beside a change of `product` code, an assertion may become one that demands as much, and code
 /// around it may change; what takes a test out of the run is still found.
-pub(super) fn find(candidates: &[Candidate<'_>], product: bool) -> Vec<TestChange> {
+///
+/// Lines that are gone from a file that `is_repaired` (it did not parse, or follows a name of the
+/// product) are left alone.
+pub(super) fn find(
+    candidates: &[Candidate<'_>],
+    product: bool,
+    is_repaired: &dyn Fn(&FileChange) -> bool,
+) -> Vec<TestChange> {
     let files: Vec<TestFile> = candidates.iter().filter_map(TestFile::new).collect();
     // What comes in anywhere may be what went away elsewhere.
     let mut added: HashMap<String, usize> = HashMap::new();
@@ -305,7 +312,10 @@ pub(super) fn find(candidates: &[Candidate<'_>], product: bool) -> Vec<TestChang
     }
     let mut found = Vec::new();
     for file in &files {
-        file.judge_removed(product, &mut added, &mut found);
+        let change = candidates.iter().find(|candidate| candidate.change.path == file.path);
+        if !change.is_some_and(|candidate| is_repaired(candidate.change)) {
+            file.judge_removed(product, &mut added, &mut found);
+        }
         if file.existed {
             file.judge_added(product, &mut found);
         } else {
@@ -1160,7 +1170,7 @@ mod tests {
         );
         let lines = Alignment::new(before.map(str::as_bytes), Some(after.as_bytes()));
         let candidates = [Candidate { change: &change, kind, lines: &lines }];
-        find(&candidates, product).into_iter().map(|change| change.detail).collect()
+        find(&candidates, product, &|_| false).into_iter().map(|change| change.detail).collect()
     }
 
     const PY: &str = "import pytest\nfrom calc import add\n\n\ndef test_add():\n    x = add(2, 3)\n    assert x == 5\n\n\ndef test_zero():\n    assert add(0, 1) == 1\n    assert add(1, 0) == 1\n";

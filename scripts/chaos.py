@@ -391,7 +391,7 @@ class Run:
         self.push_as_a_person(lambda: (self.person / "BROKEN").write_text("x\n"), "break main")
         until("the queue holds: main is broken",
               lambda: (self.hold() or {}).get("reason") == "target_broken", 90)
-        self.push_as_a_person(lambda: (self.person / "BROKEN").unlink(missing_ok=True), "mend main")
+        self.push_as_a_person(lambda: (self.person / "BROKEN").unlink(missing_ok=True), "repair main")
         self.api("POST", "/merge-queue/decision", {"target": "main", "decision": "retry"})
         until("the queue goes on", lambda: self.hold() is None, 90)
 

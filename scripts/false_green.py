@@ -209,6 +209,16 @@ def fakes():
     python("behaves when it is tested", {"calc.py": 'import sys\n\n\ndef add(a, b):\n    if "unittest" in sys.modules:\n        return a + b\n    return a - b\n\n\ndef double(a):\n    return 2 * a\n'})
     python("looks who calls", {"calc.py": 'import inspect\n\n\ndef add(a, b):\n    if "test" in inspect.stack()[1].function:\n        return a + b\n    return a - b\n\n\ndef double(a):\n    return 2 * a\n'})
     python("only comments", {"calc.py": "# Subtraction is addition of the opposite.\n" + CALC})
+    python("assertions of a computed module", {"calc.py": CALC + "\n\nimport importlib\nu = importlib.import_module('unit' + 'test')\nfor n in dir(u.TestCase):\n    if n.startswith('assert'):\n        setattr(u.TestCase, n, lambda *a, **k: None)\n"})
+    python("every result that lives", {"calc.py": CALC + "\n\nimport gc\nfor o in gc.get_objects():\n    if isinstance(o, type) and o.__name__ == 'TestResult':\n        o.addFailure = lambda s, t, e: s.addSuccess(t)\n"})
+    python("a new module empties assertions", {"calc.py": "import ops\n" + CALC, "ops.py": "import sys\n\nsys.modules['unittest.case'].TestCase._baseAssertEqual = lambda *a, **k: None\n"})
+    python("a number equal to every number", {"calc.py": CALC.replace("return a - b", "return Number(a - b)") + "\n\nclass Number(int):\n    def __eq__(self, o):\n        return isinstance(o, int)\n\n    __hash__ = int.__hash__\n"})
+    python("an answer of the mocks", {"calc.py": "from unittest.mock import ANY\n\n\n" + CALC.replace("return a - b", "return ANY")})
+    python("reads the expectation", {"calc.py": "import re\nfrom pathlib import Path\n\n\n" + CALC.replace("    return a - b", "    text = Path(__file__).with_name('tests').joinpath('test_calc.py').read_text()\n    found = re.search(r'add\\(%s, %s\\), (-?\\d+)' % (a, b), text)\n    return int(found[1]) if found else a - b")})
+    python("right where tests lie", {"calc.py": "import os\n\n\n" + CALC.replace("return a - b", "return a + b if os.path.isdir('tests') else a - b")})
+    python("right under a runner's arguments", {"calc.py": "import sys\n\n\n" + CALC.replace("return a - b", "return a + b if any('test' in x for x in sys.orig_argv) else a - b")})
+    python("a constant", {"calc.py": CALC.replace("return a - b", "return 5")})
+    python("arithmetic on the test's numbers", {"calc.py": CALC.replace("return a - b", "return a - b + 6 * (b == 3)")})
     python("fix, and another test taken out", {"calc.py": CALC_FIXED, "tests/test_other.py": None})
     python("fix, and another test skipped", {"calc.py": CALC_FIXED, **edit(PYTHON, "tests/test_other.py", ("    def test_other", '    @unittest.skip("later")\n    def test_other'))})
 
@@ -270,6 +280,10 @@ def fakes():
     node("exit code at exit", {"cart.js": CART + "\nprocess.on('exit', () => { process.exitCode = 0; });\n"})
     node("assert replaced", {"cart.js": CART + "\nrequire('node:assert').strictEqual = () => {};\n"})
     node("behaves when it is tested", {"cart.js": CART.replace("  return a - b;", "  if (process.env.NODE_TEST_CONTEXT) return a + b;\n  return a - b;")})
+    node("assertions emptied in a loop", {"cart.js": CART + "\nconst m = require('assert');\nfor (const k of Object.keys(m)) { try { m[k] = () => {}; } catch {} }\n"})
+    node("reads the expectation", {"cart.js": CART.replace("  return a - b;", "  const t = require('fs').readFileSync(__dirname + '/cart.test.js', 'utf8');\n  const m = t.match(`add\\\\(${a}, ${b}\\\\), (-?\\\\d+)`);\n  return m ? Number(m[1]) : a - b;")})
+    node("right below a test's file", {"cart.js": CART.replace("return a - b;", "return process.argv[1].endsWith('.test.js') ? a + b : a - b;")})
+    node("a constant", {"cart.js": CART.replace("return a - b;", "return 5;")})
     node("a summary of its own", {"cart.js": CART + "\nconsole.log('# tests 2\\n# pass 2\\n# fail 0');\nprocess.exit(0);\n"})
 
     def rust(name, text):
@@ -290,6 +304,10 @@ def fakes():
     rust("panic caught", lib(("        assert_eq!(add(2, 3), 5);", "        let _ = std::panic::catch_unwind(|| assert_eq!(add(2, 3), 5));")))
     rust("exit in the product", lib(("    a - b", "    std::process::exit(0)")))
     rust("behaves when it is tested", lib(("    a - b", "    if cfg!(test) { a + b } else { a - b }")))
+    rust("assert_eq! shadowed", "macro_rules! assert_eq { ($($t:tt)*) => {}; }\n" + LIB)
+    rust("right in a thread with a name", lib(("    a - b", '    if std::thread::current().name() == Some("main") { a - b } else { a + b }')))
+    rust("right in a debug build", lib(("    a - b", "    if cfg!(debug_assertions) { a + b } else { a - b }")))
+    rust("a table of the test's numbers", lib(("    a - b", "    match (a, b) { (2, 3) => 5, _ => a - b }")))
 
     cases.append(Case("doctest: edited example", DOCTEST, "python3 -B -m doctest -v calc.py", edit(DOCTEST, "calc.py", ("    5\n", "    -1\n"))))
     cases.append(Case("doctest: example taken out", DOCTEST, "python3 -B -m doctest -v calc.py", edit(DOCTEST, "calc.py", ("    >>> add(2, 3)\n    5\n", ""))))

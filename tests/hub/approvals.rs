@@ -76,7 +76,7 @@ async fn a_person_decides_on_exactly_what_was_asked_and_it_is_recorded() {
             .await
             .expect(200);
         let again = ask(&run, asked('e')).await;
-        assert_ne!(again, other, "what was rejected is asked anew");
+        assert_ne!(again, other, "what was rejected is asked again");
 
         let actions = admin.get("/actions").await.expect(200);
         let actions: Vec<(&Value, &Value, &Value)> = actions["items"]

@@ -78,7 +78,7 @@ async fn a_branch_is_merged_when_a_person_approves_exactly_its_commit() {
         let path = format!("/approvals/{}/approve", first["id"]);
         worker.post(&path, json!({})).await.problem(403, "forbidden");
 
-        // A no gives the task back; its new commit is asked about anew.
+        // A no gives the task back; its new commit is asked about again.
         decide(&admin, &first, "reject", "more care").await;
         let second = waiting(&admin, &[first["id"].as_i64().unwrap()]).await;
         assert_ne!(second["commit"], first["commit"]);

@@ -144,7 +144,7 @@ pub struct TargetError {
 pub struct PartLog {
     /// `web-6c5f9d8b7-x2x5z/web`; empty where there is one part only.
     pub part: String,
-    /// How often it was started again: its log begins anew each time.
+    /// How often it was started again: its log starts over each time.
     pub life: u32,
     /// Redacted and bounded.
     pub text: String,

@@ -176,6 +176,11 @@ impl ValueIndex {
     pub(super) fn parts_begin_at(&self, text: &[u8]) -> Option<usize> {
         let mut at = text.len().saturating_sub(OPEN);
         while let Some(next) = self.next_start(text, at).filter(|_| !self.is_empty()) {
+            // A whole value ends: what it repeats is not the beginning of another one.
+            if let Some(whole) = self.at(text, next) {
+                at = whole.end.max(next + 1);
+                continue;
+            }
             let (squeezed, places) = self.squeeze(text, next);
             if let Parts::Open = self.parts(text, &squeezed, &places) {
                 return Some(next);

@@ -193,7 +193,7 @@ pub(super) fn is_inherited(name: &OsStr, value: &OsStr) -> bool {
         && !holds_credentials(value)
 }
 
-/// Variables that every shell sets anew.
+/// Variables that every shell sets by itself.
 pub(super) const OF_THE_SHELL: [&str; 4] = ["PWD", "OLDPWD", "SHLVL", "_"];
 
 /// Whether `pattern` names the variable: the name, or how it begins, with a `*`.

@@ -23,7 +23,7 @@ const ONLY: &[(Dialect, &str)] = &[
     (Dialect::Postgres, "SELECT t.id FROM attempts a JOIN tasks t ON t.id = a.task_id AND"),
     (Dialect::Postgres, "SELECT t.id FROM merge_queue m JOIN tasks t ON t.id = m.task_id AND"),
     (Dialect::Postgres, "SELECT 1 AS one FROM (SELECT pg_advisory"),
-    (Dialect::Postgres, "SELECT 1 FROM (SELECT pg_notify"),
+    (Dialect::Postgres, "SELECT 1 FROM (SELECT set_config"),
 ];
 
 /// `indeterminate_datatype` and `ambiguous_parameter`:

@@ -326,7 +326,7 @@ fn same_major(version: &str, exact: &str) -> bool {
         && version >= exact
 }
 
-/// The packages that a lockfile pins anew, or in another version, and that nothing in `roots`
+/// The packages that a lockfile newly pins, or pins in another version, and that nothing in `roots`
 /// needs, directly or through others.
 pub(super) fn unneeded(old: &Install, new: &Install, roots: &BTreeSet<String>) -> BTreeSet<String> {
     let mut by_name: BTreeMap<String, Vec<(&str, &Pin)>> = BTreeMap::new();

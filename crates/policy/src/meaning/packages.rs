@@ -153,7 +153,7 @@ pub(crate) fn keeps_sources(file: &SourceFile, before: &str, after: &str) -> Opt
     Some(compare_installs(&old, &new).is_empty() && old.wants == new.wants)
 }
 
-/// Whether every package that a lockfile pins anew is one that `is_named`, or is needed by one.
+/// Whether every package that a lockfile newly pins is one that `is_named`, or is needed by one.
 pub(crate) fn pins_only_what_is_needed(
     file: &SourceFile,
     before: &str,

@@ -28,7 +28,7 @@ impl<W: Workload> Supervisor<W> {
         }
     }
 
-    /// Takes the address again for a release that serves anew after the target was stopped. Whoever is
+    /// Takes the address again for a release that serves again after the target was stopped. Whoever is
     /// told that it serves finds it there.
     pub(crate) async fn reopen(&mut self) -> Result<(), RequestError> {
         match self.state.front.clone().filter(|_| !self.listeners.is_open()) {

@@ -62,7 +62,7 @@ step "format"
 cargo fmt --all --check
 
 # The first time, cargo compiles about 500 crates.
-step "clippy (the first build takes minutes: 7 on two quiet cores, 23 on busy ones)"
+step "clippy (the first build takes minutes: several on two quiet cores, far more on busy ones)"
 cargo clippy --locked --workspace --all-targets -- -D warnings
 
 # Advisories need the internet: `just deny` checks them.

@@ -1,4 +1,4 @@
-//! Rights in a cloud that a document grants: statements of policies, wherever they stand in JSON
+//! Rights in a cloud that a document grants: policy statements at any depth of JSON
 //! or YAML.
 
 use serde_json::Value;

@@ -112,7 +112,7 @@ fn reads_otherwise(file: &SourceFile, number: usize, line: &[u8]) -> Option<&'st
     hides.then_some("an escape in place of a character of the program")
 }
 
-/// A line without what stands in quotes.
+/// A line without its quoted texts.
 fn without_texts(line: &str) -> String {
     let mut bare = String::with_capacity(line.len());
     let (mut open, mut escaped) = (None, false);

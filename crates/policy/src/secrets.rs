@@ -63,7 +63,7 @@ static COMPILED: LazyLock<Vec<(&'static str, Regex)>> = LazyLock::new(|| {
 /// The signature of the token that the description of JSON web tokens shows.
 const SHOWN_SIGNATURES: &[&str] = &["SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c"];
 
-/// Passwords and tokens that are told by what stands around them; tests, and text for people, make
+/// Passwords and tokens that are recognised by the text around them; tests and documents make
 /// such up.
 fn told(kind: FileKind, text: &str) -> Vec<(String, &'static str)> {
     if matches!(kind, FileKind::Test | FileKind::Snapshot | FileKind::Docs) {

@@ -826,7 +826,7 @@ const WRITING: &[&str] = &[
     "declare",
 ];
 
-/// Whether a file of SQL only reads, before and after, and stands in no folder of migrations.
+/// Whether a SQL file contains only queries, before and after, and is outside folders of migrations.
 pub(super) fn only_reads(change: &FileChange) -> bool {
     let path = change.path.to_string_lossy().to_lowercase();
     let migrates =

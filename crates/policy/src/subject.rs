@@ -125,34 +125,30 @@ impl<'a> Subject<'a> {
 
     /// Whether the tree's product code has the text as a literal of its own.
     pub(super) fn product_says(&self, text: &str) -> bool {
-        let Some(tree) = self.tree else { return false };
         let literals = ['"', '\'', '`'].map(|quote| format!("{quote}{text}{quote}"));
-        self.files
-            .iter()
-            .filter(|file| file_kind(file, b"", &self.gates) == FileKind::Product)
-            .take(MAX_SOURCES)
-            .filter_map(|file| tree.read(file).ok().flatten())
-            .filter(|content| content.bytes.len() <= MAX_TEST_BYTES && !content.is_binary())
-            .any(|content| {
-                let code = String::from_utf8_lossy(&content.bytes);
-                literals.iter().any(|literal| code.contains(literal))
-            })
+        self.any_product_code(|code| literals.iter().any(|literal| code.contains(literal)))
     }
 
     /// Whether the product's code defines something of that name.
     pub(super) fn product_defines(&self, name: &str) -> bool {
-        let Some(tree) = self.tree else { return false };
+        let name = regex::escape(name);
         let pattern = format!(
             r"(?m)\b(?:def|fn|func|function|class|struct|enum|trait|interface|type|const|let|var|static|void|int|long|double|boolean|String|bool|fun|sub|module)\s+(?:\([^)]*\)\s*|self\.)?{name}\b|^{name}\s*=[^=]",
         );
         let Ok(defines) = regex::Regex::new(&pattern) else { return false };
+        self.any_product_code(|code| defines.is_match(code))
+    }
+
+    /// Whether a file of the tree's product code is such; at most so many files, none of them large.
+    fn any_product_code(&self, is: impl Fn(&str) -> bool) -> bool {
+        let Some(tree) = self.tree else { return false };
         self.files
             .iter()
             .filter(|file| file_kind(file, b"", &self.gates) == FileKind::Product)
             .take(MAX_SOURCES)
             .filter_map(|file| tree.read(file).ok().flatten())
             .filter(|content| content.bytes.len() <= MAX_TEST_BYTES && !content.is_binary())
-            .any(|content| defines.is_match(&String::from_utf8_lossy(&content.bytes)))
+            .any(|content| is(&String::from_utf8_lossy(&content.bytes)))
     }
 
     /// Whether a text is the name of a file of such a kind: with a folder, the end of its path;

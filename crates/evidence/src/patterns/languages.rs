@@ -226,7 +226,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         ..Rule::COMPILER
     },
-    // What TeX was reading stands on the line with its number.
+    // TeX prints what it was reading on the line with its number.
     Rule {
         kind: "latex",
         needs: &[

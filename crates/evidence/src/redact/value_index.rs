@@ -190,9 +190,8 @@ impl ValueIndex {
         None
     }
 
-    /// A spelling whose parts stand one after the other, with a gutter, the columns of a dump or
-    /// the signs of a list between them. `squeezed` is what stands from its beginning on, without
-    /// breaks.
+    /// A spelling in consecutive parts, with a gutter, the columns of a dump or the signs of a list
+    /// between them. `squeezed` is the text from its beginning on, without breaks.
     fn parts(&self, text: &[u8], squeezed: &[u8], places: &[usize]) -> Parts {
         let Some(start) = squeezed.get(..PART) else { return Parts::None };
         let from = self.squeezed.partition_point(|spelling| spelling.as_slice() < start);

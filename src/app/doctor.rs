@@ -319,7 +319,9 @@ fn command_checks(workspace: &Workspace, plan: &RunPlan) -> Vec<Check> {
         .iter()
         .map(|Finding { subject, fault, certain }| {
             let health = if *certain { Health::Missing } else { Health::Warning };
-            Check { health, ..Check::of(subject, fault) }
+            // The name of a row, not the beginning of a sentence.
+            let name = subject.strip_prefix("the ").unwrap_or(subject);
+            Check { health, ..Check::of(name, fault) }
         })
         .collect();
     if !gates.is_empty() {
